@@ -1,0 +1,88 @@
+"""Every feature's name, meaning and unit, made from the same definitions as its column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from features.aggregate import EVER, HALF_LIVES_DAYS, HISTORY_MEASURES, KIND_MEASURES, WINDOWS_DAYS
+from features.vocabulary import Kind, Vocabulary
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A column of the feature rows: a name fit to be shown as a reason, its unit, and what it means in one line."""
+
+    name: str
+    unit: str
+    meaning: str
+
+
+_OF_A_KIND = {
+    "days_since_last": (
+        "days since the last",
+        "days",
+        "Time from the last one until as_of; empty when there was none.",
+    ),
+    "days_since_first": ("days since the first", "days", "Time from the first one until as_of; empty if none."),
+    "touchpoints_since_last": ("touchpoints since the last", "touchpoints", "How many came after the last one."),
+    "value_sum_30d": ("value in 30 days", "value", "Sum of the values in the last 30 days."),
+    "value_sum": ("value ever", "value", "Sum of the values."),
+    "value_mean": ("mean value", "value", "Mean of the values."),
+    "value_last": ("last value", "value", "The last value."),
+}
+_OF_THE_HISTORY = {
+    "days_since_second_last": ("days since the second-last touchpoint", "days", "Time until as_of."),
+    "gap_mean_days": ("mean gap between touchpoints", "days", "Mean time from one touchpoint to the next."),
+    "gap_deviation_days": ("spread of the gaps", "days", "Standard deviation of the gaps."),
+    "gap_now_to_mean": ("current gap against the own rhythm", "ratio", "Time since the last one / mean gap."),
+    "gap_recent_to_mean": ("recent gaps against the own rhythm", "ratio", "Mean of the last 3 gaps / mean gap."),
+    "burstiness": ("burstiness", "index", "(deviation - mean) / (deviation + mean) of the gaps (Goh & Barabasi 2008)."),
+    "active_days_30d": ("active days in 30 days", "days", "UTC days with a touchpoint in the last 30 days."),
+    "active_days": ("active days", "days", "UTC days with a touchpoint."),
+    "sessions_30d": ("sessions in 30 days", "sessions", "A gap of over 30 minutes closes a session."),
+    "sessions": ("sessions", "sessions", "A gap of over 30 minutes closes a session."),
+    "company_share": ("share of company acts", "share", "Touchpoints by the company / all touchpoints."),
+    "responses": ("company acts answered", "touchpoints", "Company acts whose next touchpoint is the customer's."),
+    "response_hours": ("hours to answer", "hours", "Mean time from a company act to the customer's next act."),
+    "night_share": ("share at night", "share", "Touchpoints from 0 to 6 h UTC / all touchpoints."),
+    "weekend_share": ("share at weekends", "share", "Touchpoints on UTC Saturdays and Sundays / all touchpoints."),
+    "channel_entropy": ("variety of channels", "nats", "Entropy of the shares of the channels."),
+    "distinct_actions": ("different actions", "actions", "How many kinds of action there were."),
+    "unheard_of_share": ("share of unheard-of touchpoints", "share", "Channel or action never seen in training."),
+}
+
+
+def touchpoint_features(vocabulary: Vocabulary) -> list[Feature]:
+    """The columns of `aggregate`, in order."""
+    of_kinds = [feature for kind in vocabulary.kinds for feature in _features_of(kind)]
+    return of_kinds + [Feature(*_OF_THE_HISTORY[measure]) for measure in HISTORY_MEASURES]
+
+
+def _features_of(kind: Kind) -> list[Feature]:
+    words = _words(kind)
+    counts = [
+        Feature(f"{words}: times {_within(days)}", "touchpoints", f"How often {_within(days)} before as_of.")
+        for days in WINDOWS_DAYS
+    ]
+    decayed = [
+        Feature(f"{words}: decayed count, half-life {days:g} days", "touchpoints", "Each counts 2^(-age / half-life).")
+        for days in HALF_LIVES_DAYS
+    ]
+    measures = [_OF_A_KIND[measure] for measure in KIND_MEASURES]
+    return [*counts, *decayed, *(Feature(f"{words}: {name}", unit, meaning) for name, unit, meaning in measures)]
+
+
+def _within(days: float) -> str:
+    return "ever" if days == EVER else f"in {days:g} day{'' if days == 1 else 's'}"
+
+
+def _words(kind: Kind) -> str:
+    match kind.family:
+        case "any":
+            return "any touchpoint"
+        case "actor":
+            return f"by the {kind.name}"
+        case "message":
+            return f"message by the {kind.name}"
+        case _:
+            return f"{kind.family} {kind.name}"

@@ -1,0 +1,130 @@
+"""A checked table: the rows of files that keep a contract, and where the other rows are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import dataframely as dy
+import polars as pl
+
+from features.columns import NAIVE, UNREAD, match_columns, read_columns
+from features.errors import BadData
+from features.raw_table import RawTable
+from features.rejects import check_reject_options, join_rejects, refuse_above_share, rejected_rows, write_rejects
+from features.table_files import read_table
+
+MAX_REJECT_SHARE = 0.05
+"""A few bad rows are somebody's slips; more than one in twenty is a fault of the export."""
+
+
+class Row(dy.Schema):
+    """What a contract's row schema starts from: where the row stands. `file` indexes the files read, `row` is 1-based.
+
+    A rule's name is its reason code; `rejects.reason_code` names those of the columns' own checks.
+    """
+
+    file = dy.UInt32()
+    row = dy.Int64()
+
+
+@dataclass(frozen=True)
+class CheckedTable:
+    """The contract's columns of the rows that keep it (file by file, in the files' order), and the rejected rows.
+
+    `rejects` has `file`, `row` (1-based data row in that file) and `codes` (joined by ';'). `rows_read` counts both
+    kinds of row. `ignored_columns` were found and are no part of the contract.
+    """
+
+    frame: pl.DataFrame
+    rejects: pl.DataFrame
+    rows_read: int
+    ignored_columns: tuple[str, ...]
+
+
+def read_checked(
+    files: Sequence[Path],
+    schema: type[Row],
+    required: Collection[str],
+    max_reject_share: float = MAX_REJECT_SHARE,
+    reject_file: str | Path | None = None,
+) -> CheckedTable:
+    """Read the files' rows and check each by all rules of `schema`; columns that are not `required` may be absent.
+
+    Where any row is rejected, `reject_file` (CSV, Parquet or JSON Lines) is written, if one is named.
+
+    Raises BadData with the faults of all files that cannot be read into the contract's columns, or when more than
+    `max_reject_share` of the rows are rejected; BadUsage for a share outside 0 to 1 or a
+    reject file of another kind.
+    """
+    check_reject_options(max_reject_share, reject_file, files)
+    types = contract_types(schema)
+    typed, raws = _read_files(files, types, required)
+    good, failure = schema.filter(typed)
+    rejects = join_rejects(rejected_rows(failure, schema), [raw.broken for raw in raws], files)
+    rows_read = typed.height + sum(raw.broken.height for raw in raws)
+    if rejects.height and reject_file is not None:
+        write_rejects(rejects, reject_file)
+    refuse_above_share(rejects, rows_read, max_reject_share, reject_file)
+    ignored = dict.fromkeys(name for raw in raws for name in raw.ignored_columns)
+    return CheckedTable(good.select(*types), rejects, rows_read, tuple(ignored))
+
+
+def contract_types(schema: type[Row]) -> dict[str, pl.DataType]:
+    """The contract's own columns and types: those of the row schema without the ones that only serve the check."""
+    names = [name for name in schema.column_names() if name not in Row.column_names() and not name.endswith(UNREAD)]
+    return {name: schema.columns()[name].dtype for name in names}
+
+
+def word(*, nullable: bool) -> dy.String:
+    """A text column. A NUL is junk in any text: ids with it end early elsewhere, and a broken \\ud800 reads as one."""
+    return dy.String(nullable=nullable, check={"has_nul": lambda text: ~text.str.contains("\0", literal=True)})
+
+
+def unread_time() -> dy.String:
+    """What could not be read as a time, told apart by whether only the zone is missing."""
+    naive = {"naive": lambda text: ~_is_naive(text), "unreadable": _is_naive}
+    return dy.String(nullable=True, check=naive)
+
+
+def unread() -> dy.String:
+    """What could not be read as a number, a whole number, or true or false."""
+    return dy.String(nullable=True, check={"unreadable": lambda text: text.is_null()})
+
+
+def is_given(column: str) -> pl.Expr:
+    """Whether a column that is no text has anything in it, readable or not."""
+    return pl.col(column).is_not_null() | pl.col(column + UNREAD).is_not_null()
+
+
+def _is_naive(text: pl.Expr) -> pl.Expr:
+    return text.str.strip_chars().str.contains(NAIVE)
+
+
+def _read_files(
+    files: Sequence[Path], types: dict[str, pl.DataType], required: Collection[str]
+) -> tuple[pl.DataFrame, list[RawTable]]:
+    frames: list[pl.DataFrame] = []
+    raws: list[RawTable] = []
+    faults: list[BadData] = []
+    for at, path in enumerate(files):
+        try:
+            raw = read_table(path, _chooser(path, types, required))
+            place = raw.frame.select(pl.lit(at, pl.UInt32).alias("file"), "row")
+            frames.append(place.hstack(read_columns(path, raw.frame, types)))
+            raws.append(raw)
+        except BadData as fault:
+            faults.append(fault)
+    if faults:
+        codes = {fault.code for fault in faults}
+        raise BadData(
+            codes.pop() if len(codes) == 1 else "bad_files", [each for fault in faults for each in fault.faults]
+        )
+    return pl.concat(frames), raws
+
+
+def _chooser(
+    path: Path, types: dict[str, pl.DataType], required: Collection[str]
+) -> Callable[[Sequence[str]], list[str]]:
+    return lambda found: match_columns(path, found, types, required)

@@ -1,0 +1,227 @@
+"""Text becomes a vector: an exported int8 model, run by ONNX Runtime. The only `import onnxruntime`.
+
+Every text is embedded alone. Activations are quantised with one scale for each tensor, so in a padded batch a text's
+vector would depend on its neighbours; alone, a batch job and the endpoint agree to the last bit, and no work is spent
+on padding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from tokenizers import Tokenizer
+
+from features.errors import BadEnvironment
+from features.vector_cache import VectorCache, text_hash
+
+Vectors = npt.NDArray[np.float32]
+
+MODEL_FILE: Final = "model.onnx"
+TOKENIZER_FILE: Final = "tokenizer.json"
+CARD_FILE: Final = "embedder.json"
+CHARACTERS_PER_TOKEN: Final = 32
+FORMAT_VERSION: Final = 1  # to be raised whenever an export would give other bytes
+TEXTS_PER_CHUNK: Final = 256
+SAMPLE_TEXT: Final = "How long does the delivery take, and what does it cost?"
+LEAST_SAMPLE_COSINE: Final = 0.99
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
+
+
+def normalise_text(text: str, max_characters: int) -> str:
+    """The form in which a text is hashed and embedded; texts of one form are one text.
+
+    Only the first `max_characters` count. Surrogate pairs are joined and lone surrogates become U+FFFD; the composed
+    form (NFC) is taken; control characters vanish; every run of white space, line ends and tabs included, becomes one
+    space. Emoji and every language stay. Nothing left ("") means: no text.
+    """
+    text = text[:max_characters]
+    if _SURROGATE.search(text):
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return " ".join(_CONTROL.sub("", unicodedata.normalize("NFC", text)).split())
+
+
+@dataclass(frozen=True)
+class EmbedderCard:
+    """What an embedder folder says of itself in `embedder.json`.
+
+    `files` gives each file's SHA-256. `cosine_mean` and `cosine_min` compare with the fp32 source on the probe
+    sentences, measured at export. `sample` is the vector of `SAMPLE_TEXT` on the exporting machine.
+    """
+
+    format_version: int
+    name: str
+    dimension: int
+    max_tokens: int
+    source_sha256: str
+    cosine_mean: float
+    cosine_min: float
+    files: dict[str, str]
+    sample: list[float]
+
+    @staticmethod
+    def read(folder: Path) -> EmbedderCard:
+        """Read the card and check every file against it; raises `BadEnvironment`."""
+        try:
+            card = EmbedderCard(**json.loads((folder / CARD_FILE).read_bytes()))
+            damaged = [name for name in (MODEL_FILE, TOKENIZER_FILE) if file_sha256(folder / name) != card.files[name]]
+        except OSError as fault:
+            raise _unusable(folder, f"{fault.strerror}: {Path(str(fault.filename)).name}") from fault
+        except (ValueError, TypeError, KeyError) as fault:
+            raise _unusable(folder, f"{CARD_FILE} is not an embedder's card") from fault
+        if card.format_version != FORMAT_VERSION:
+            raise _unusable(folder, f"its format is {card.format_version}, this program reads {FORMAT_VERSION}")
+        if damaged:
+            raise _unusable(folder, f"{' and '.join(damaged)} has not the SHA-256 that {CARD_FILE} gives")
+        return card
+
+
+class Embedder:
+    """Texts to unit vectors, each text embedded alone, on `threads` threads.
+
+    `folder` comes from `training.embedder_export`. Nothing is read before it is needed: the card first, the model at
+    the first text that the cache does not hold, or at `load`. Several threads may use one embedder.
+    """
+
+    def __init__(self, folder: Path, cache: VectorCache | None = None, threads: int = 1) -> None:
+        self.folder = folder
+        self.cache = cache
+        self.threads = threads
+
+    @staticmethod
+    def with_cache(folder: Path, threads: int = 1, cache_path: Path | None = None) -> Embedder:
+        """An embedder with the machine's shared cache, or one at `cache_path`; raises `BadEnvironment`."""
+        embedder = Embedder(folder, threads=threads)
+        embedder.cache = VectorCache(cache_path, embedder.dimension, embedder.sha256)
+        return embedder
+
+    @cached_property
+    def card(self) -> EmbedderCard:
+        return EmbedderCard.read(self.folder)
+
+    @property
+    def dimension(self) -> int:
+        return self.card.dimension
+
+    @property
+    def max_characters(self) -> int:
+        """Where a text is cut before it is tokenised; `max_tokens` tokens of any human language are shorter."""
+        return self.card.max_tokens * CHARACTERS_PER_TOKEN
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the model and the tokenizer: two embedders of one SHA-256 give the same vectors."""
+        both = self.card.files[MODEL_FILE] + self.card.files[TOKENIZER_FILE]
+        return hashlib.sha256(both.encode()).hexdigest()
+
+    def load(self) -> None:
+        """Load the model now instead of at the first text.
+
+        Raises `BadEnvironment` when a file is missing, damaged or unreadable, or when this machine computes something
+        else than the exporting one did.
+        """
+        _ = self._network
+
+    def close(self) -> None:
+        """Let go of the cache's file."""
+        if self.cache is not None:
+            self.cache.close()
+
+    def embed(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> Vectors:
+        """float32[n, dimension], row i for `texts[i]`: a unit vector, or zeros where no text is left.
+
+        Equal texts (after `normalise_text`) are embedded once, and not at all when the cache holds them.
+        `progress(done, total)` counts distinct texts. Raises `BadEnvironment` as `load` does.
+        """
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        rows_of: dict[str, list[int]] = {}
+        for row, text in enumerate(texts):
+            rows_of.setdefault(normalise_text(text, self.max_characters), []).append(row)
+        rows_of.pop("", None)
+        distinct = list(rows_of)
+        for start in range(0, len(distinct), TEXTS_PER_CHUNK):
+            chunk = distinct[start : start + TEXTS_PER_CHUNK]
+            for text, vector in zip(chunk, self._remembered(chunk), strict=True):
+                vectors[rows_of[text]] = vector
+            if progress is not None:
+                progress(start + len(chunk), len(distinct))
+        return vectors
+
+    def _remembered(self, texts: Sequence[str]) -> list[Vectors]:
+        """The vectors of distinct, normalised texts, from the cache as far as it holds them."""
+        if self.cache is None:
+            return self._computed(texts)
+        keys = [text_hash(text) for text in texts]
+        known = self.cache.get_many(keys)
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        made = dict(zip(new, self._computed(list(new.values())), strict=True))
+        self.cache.put_many(made)
+        return [known[key] if key in known else made[key] for key in keys]
+
+    def _computed(self, texts: Sequence[str]) -> list[Vectors]:
+        if self.threads == 1 or len(texts) < 2:
+            return [self._network.vector(text) for text in texts]
+        with ThreadPoolExecutor(self.threads) as pool:
+            return list(pool.map(self._network.vector, texts))
+
+    @cached_property
+    def _network(self) -> Network:
+        # The card first: nothing is parsed before its hash is known.
+        expected = np.asarray(self.card.sample, np.float32)
+        network = Network(self.folder)
+        vector = network.vector(SAMPLE_TEXT)
+        if vector.shape != expected.shape or not vector @ expected >= LEAST_SAMPLE_COSINE:
+            raise _unusable(self.folder, "its vectors differ from those of the machine that exported it")
+        return network
+
+
+class Network:
+    """Tokenizer and model; the session has one thread, so that messages, not matrices, are what runs in parallel."""
+
+    def __init__(self, folder: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Without VNNI, u8 times s8 would saturate; this takes the slower exact path there.
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        try:
+            self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+            self._session = onnxruntime.InferenceSession(
+                str(folder / MODEL_FILE),
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=["SkipLayerNormFusion"],  # the fused kernel takes 60 µs, its two parts 13
+            )
+        except Exception as fault:  # both libraries raise classes of their own
+            raise _unusable(folder, f"ONNX Runtime or tokenizers cannot read it ({type(fault).__name__})") from fault
+
+    def vector(self, text: str) -> Vectors:
+        """float32[dimension] of one normalised text."""
+        tokens = np.array([self._tokenizer.encode(text).ids], np.int64)
+        vector: Vectors = self._session.run(None, {"input_ids": tokens})[0][0]
+        return vector
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _unusable(folder: Path, found: str) -> BadEnvironment:
+    return BadEnvironment(
+        "embedder_unusable",
+        f"The embedder in {folder} cannot be used: {found}. Export it again on this machine, or restore the bundle.",
+    )

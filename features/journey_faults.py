@@ -1,0 +1,214 @@
+"""What is wrong with a journey's definition, in plain words and all at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, TypeVar, cast
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+MOST_STAGES = 127  # a stage is stored as int8
+LONGEST_SHOWN = 40
+
+Location = tuple[int | str, ...]
+Keys = Mapping[tuple[str, ...], Sequence[str]]
+Waits = Sequence[tuple[str, str | None]]  # each rule's (stage, after)
+Entry = TypeVar("Entry", bound=Hashable)
+
+
+def plain_faults(error: ValidationError, keys: Keys) -> list[str]:
+    """Say each of pydantic's errors in plain words; an unknown key names its near miss.
+
+    `keys` lists the known keys of each section of the file, by location without list positions.
+    """
+    details = error.errors(include_url=False)
+    meant = {_near_miss(detail["loc"], keys) for detail in details if detail["type"] == "extra_forbidden"}
+    told = [detail for detail in details if detail["type"] != "missing" or detail["loc"] not in meant]
+    return [fault for detail in told for fault in _words(detail, keys)]
+
+
+def suggestion(found: str, known: Sequence[str]) -> str:
+    """The near miss of a name among the known ones, or the known ones where none is near."""
+    near = get_close_matches(found, known, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"expected one of {_listed(known)}"
+
+
+def frame_faults(stages: Sequence[str]) -> Iterator[str]:
+    """What is wrong with the stages as a frame, and with their names as the names of score columns."""
+    if len(stages) < 2:
+        yield f"a journey needs two stages or more, found {len(stages)}"
+    if len(stages) > MOST_STAGES:
+        yield f"a journey has at most {MOST_STAGES} stages, found {len(stages)}"
+    for stage in stages:
+        if stage != stage.strip() or not all(letter.isalnum() or letter in "_- " for letter in stage):
+            yield f"'{stage}' cannot name a score column; use letters, digits, '_', '-' and inner spaces"
+    for folded in repeated(stage.casefold() for stage in stages):
+        same = [stage for stage in stages if stage.casefold() == folded]
+        yield f"{_listed(same)} would share the score column 'stage_{folded}'; name each stage once"
+
+
+def reference_faults(stages: Sequence[str], waits: Waits) -> Iterator[str]:
+    """What is wrong with the stages that the rules are for, and with those that they come after."""
+    # A misspelt stage counts as the one it is near to, so that one slip is told once.
+    defined = {meant for stage, _ in waits for meant in get_close_matches(stage, stages, n=1)}
+    for number, (stage, after) in enumerate(waits, start=1):
+        if stage not in stages:
+            yield f"rule {number} of [labels] is for an unknown stage '{stage}'; {suggestion(stage, stages)}"
+        if after is not None:
+            yield from (f"rule {number} of [labels] {fault}" for fault in _after_faults(stage, after, stages, defined))
+    yield from _cycle_faults(waits)
+
+
+def evidence_faults(keys: Collection[str]) -> Iterator[str]:
+    """What is wrong with a rule's keys: it needs `when`, or names of actions or channels, and not both."""
+    names_evidence = "actions" in keys or "channels" in keys
+    if "when" not in keys and not names_evidence:
+        yield "says nothing to look for; give 'actions', 'channels' or when = \"any\""
+    if "when" in keys and names_evidence:
+        yield "when = \"any\" counts every touchpoint; leave out 'when', or 'actions' and 'channels'"
+
+
+def horizon_faults(horizons_days: Iterable[int]) -> Iterator[str]:
+    """Horizons that would each name a score column twice."""
+    for horizon in repeated(horizons_days):
+        yield f"{horizon} is listed twice; list each horizon once"
+
+
+def readable_faults(definition: Mapping[str, Any], keys: Keys) -> Iterator[str]:
+    """The faults of meaning in a definition whose form is broken elsewhere, as far as its parts can be read."""
+    stages = _list_of(str, definition.get("stages"))
+    rules = _list_of(dict, _section(definition, "labels").get("rules"))
+    horizons_days = _list_of(int, _section(definition, "conversion").get("horizons_days"))
+    yield from _at(("conversion", "horizons_days"), horizon_faults(horizons_days or ()))
+    if stages is not None:
+        yield from _at(("stages",), frame_faults(stages))
+    for position, rule in enumerate(rules or ()):
+        if set(rule) <= set(keys["labels", "rules"]):  # an unknown key may be the evidence, misspelt
+            yield from _at(("labels", "rules", position), evidence_faults(rule))
+    waits = [(rule.get("stage"), rule.get("after")) for rule in rules or ()]
+    if stages is not None and all(isinstance(stage, str) and isinstance(after, str | None) for stage, after in waits):
+        yield from reference_faults(stages, waits)
+
+
+def repeated(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries that come more than once, each once."""
+    return [entry for entry, count in Counter(entries).items() if count > 1]
+
+
+def _after_faults(stage: str, after: str, stages: Sequence[str], defined: Collection[str]) -> Iterator[str]:
+    if after not in stages:
+        yield f"comes after an unknown stage '{after}'; {suggestion(after, stages)}"
+    elif after == stage:
+        yield f"lets '{stage}' come after itself, which can never be met; leave 'after' out"
+    elif after not in defined:
+        yield f"comes after '{after}', which no rule defines; add a rule for '{after}' or leave 'after' out"
+
+
+def _cycle_faults(waits: Waits) -> Iterator[str]:
+    waiting: TopologicalSorter[str] = TopologicalSorter()
+    for stage, after in waits:
+        if after is not None and after != stage:
+            waiting.add(stage, after)
+    try:
+        waiting.prepare()
+    except CycleError as error:
+        circle = " after ".join(f"'{stage}'" for stage in reversed(error.args[1]))
+        yield f"the rules of [labels] wait for each other ({circle}); drop one 'after' of them"
+
+
+def _section(definition: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = definition.get(name)
+    return section if isinstance(section, Mapping) else {}
+
+
+def _list_of(kind: type, found: object) -> list[Any] | None:
+    """The list as it was given, or None where it is not wholly a list of that kind."""
+    readable = isinstance(found, list) and all(isinstance(entry, kind) for entry in found)
+    return cast(list[Any], found) if readable else None
+
+
+def _near_miss(location: Location, keys: Keys) -> Location:
+    near = get_close_matches(str(location[-1]), _known_keys(location, keys), n=1)
+    return (*location[:-1], *near)
+
+
+def _known_keys(location: Location, keys: Keys) -> Sequence[str]:
+    return keys[tuple(part for part in location[:-1] if isinstance(part, str))]
+
+
+def _words(detail: ErrorDetails, keys: Keys) -> list[str]:
+    location, kind = detail["loc"], detail["type"]
+    if kind == "extra_forbidden":
+        key = str(location[-1])
+        return [f"unknown key '{key}' in {_place(location[:-1])}; {suggestion(key, _known_keys(location, keys))}"]
+    if kind == "missing":
+        return [f"{_place(location[:-1])} lacks the key '{location[-1]}'; add it"]
+    if kind == "value_error":
+        return [*_at(location, str(detail["ctx"]["error"]).split("\n"))]
+    return [f"{_place(location)}: expected {_expected(detail)}, found {_shown(detail['input'])}"]
+
+
+def _at(location: Location, faults: Iterable[str]) -> Iterator[str]:
+    place = f"{_place(location)}: " if location else ""
+    return (f"{place}{fault}" for fault in faults)
+
+
+def _place(location: Location) -> str:
+    match location:
+        case ():
+            return "the journey"
+        case ("labels", "rules", int(position)):
+            return f"rule {position + 1} of [labels]"
+        case ("labels", "hide"):
+            return "'hide' of [labels]"
+        case ("conversion" | "labels" as section,):
+            return f"[{section}]"
+        case (*within, int(position)):
+            return f"entry {position + 1} of {_place(tuple(within))}"
+        case (*within, key):
+            return f"'{key}' in {_place(tuple(within))}"
+    raise AssertionError(location)
+
+
+def _expected(detail: ErrorDetails) -> str:
+    match detail["type"]:
+        case "string_type" | "string_too_short":
+            return "a text that is not empty"
+        case "int_type":
+            return "a whole number"
+        case "bool_type":
+            return "true or false"
+        case "tuple_type":
+            return "a list"
+        case "too_short":
+            return "at least one entry: nothing can match an empty list"
+        case "model_type" | "model_attributes_type":
+            return "a table"
+        case "greater_than_equal":
+            return f"{detail['ctx']['ge']} or more"
+        case "less_than_equal":
+            return f"{detail['ctx']['le']} or less"
+        case _:
+            return detail["msg"].removeprefix("Input should be ")
+
+
+def _shown(found: object) -> str:
+    match found:
+        case dict():
+            return "a table"
+        case list() | tuple():
+            return f"a list of {len(found)}"
+        case bool():
+            return str(found).lower()
+        case str():
+            return repr(found[:LONGEST_SHOWN])
+        case _:
+            return str(found)[:LONGEST_SHOWN]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)

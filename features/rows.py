@@ -1,0 +1,67 @@
+"""Feature rows: everything known about each (customer, as_of), the same for training, lists and the endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.aggregate import Float32s, aggregate
+from features.catalog import Feature, touchpoint_features
+from features.conversations import (
+    MESSAGE_FEATURES,
+    Messages,
+    last_messages,
+    message_features,
+    pool_messages,
+)
+from features.event_log import Bools, EventLog, Int64s
+from features.vocabulary import Vocabulary
+
+Embed = Callable[[Sequence[str]], Float32s]  # texts -> (texts, dimension)
+
+
+@dataclass(frozen=True)
+class TextVectors:
+    """The vectors of the messages that some rows read: `vectors[i]` embeds `log.texts[texts[i]]`, `texts` sorted."""
+
+    texts: Int64s
+    vectors: Float32s
+
+
+@dataclass(frozen=True)
+class FeatureRows:
+    """`features` (rows, columns of `feature_catalog`) and, where text is read, `pools` (rows, pool dimensions)."""
+
+    features: Float32s
+    pools: Float32s | None
+    messages: Messages | None
+
+
+def feature_catalog(vocabulary: Vocabulary, reads_text: bool) -> list[Feature]:
+    """The columns of `FeatureRows.features`, in order."""
+    return touchpoint_features(vocabulary) + (list(MESSAGE_FEATURES) if reads_text else [])
+
+
+def build_rows(
+    log: EventLog, vocabulary: Vocabulary, hidden: Bools, customer: Int64s, as_of_us: Int64s, embed: Embed | None
+) -> FeatureRows:
+    """Build the feature rows from what was known at each row's as_of and is not `hidden`.
+
+    `customer` indexes the log's customers, -1 for one without touchpoints. `embed` None leaves the conversation out.
+    """
+    touchpoints = aggregate(log, vocabulary, hidden, customer, as_of_us)
+    if embed is None:
+        return FeatureRows(touchpoints, None, None)
+    messages = last_messages(log, hidden, customer, as_of_us)
+    said = embed_messages(log, messages, embed)
+    pools = pool_messages(log, messages, said.texts, said.vectors)
+    conversation = message_features(log, messages, said.texts, said.vectors, pools)
+    return FeatureRows(np.hstack([touchpoints, conversation]), pools, messages)
+
+
+def embed_messages(log: EventLog, messages: Messages, embed: Embed) -> TextVectors:
+    """Embed each message that some row reads, once."""
+    texts = messages.needed(log)
+    return TextVectors(texts, embed([log.texts[text] for text in texts]))

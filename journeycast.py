@@ -1,0 +1,280 @@
+"""The command line: journeycast simulate | train | evaluate | score | serve | demo."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, TaskID, TimeRemainingColumn
+
+from features.errors import BadData, BadEnvironment, BadUsage, Fault
+
+if TYPE_CHECKING:
+    from features.event_log import EventLog
+    from features.journey import Journey
+    from features.rows import Embed
+    from training.labels import LabelledRows
+
+EXIT_CODES = {BadUsage: 2, BadData: 3, BadEnvironment: 4}
+
+app = typer.Typer(
+    help="Where every customer stands on the journey, how likely each is to convert, and how sure that is.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(stderr=True)
+
+TouchpointSource = Annotated[
+    list[str], typer.Option("--touchpoints", help="Parquet, CSV or JSON Lines: files, folders, globs.")
+]
+LabelSource = Annotated[str | None, typer.Option("--labels", help="Labels or a CRM's stage history.")]
+Splits = Annotated[
+    list[str] | None, typer.Option("--split", help="Use the labels of this split only; may be repeated.")
+]
+BundleReference = Annotated[str, typer.Option("--bundle", help="A bundle folder or models:/journeycast@champion.")]
+RejectShare = Annotated[float, typer.Option(help="Stop with exit code 3 above this share of rejected rows.")]
+Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]
+
+
+def main() -> None:
+    """Run the command line; a fault ends it with its message and exit code, never with a trace."""
+    try:
+        app()
+    except Fault as fault:
+        for line in fault.faults:
+            console.print(f"[bold red]{fault.code}[/]: ", end="")
+            console.print(line, markup=False, highlight=False)
+        sys.exit(next(code for kind, code in EXIT_CODES.items() if isinstance(fault, kind)))
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    customers: Annotated[int, typer.Option(help="How many customers.")] = 2000,
+    seed: Seed = 0,
+    difficulty: Annotated[float, typer.Option(help="From 0, plain to see, to 1, hardly to be told.")] = 0.5,
+) -> None:
+    """Simulate journeys: touchpoints, and the truth behind them in a file of its own. Nothing in them is real."""
+    import features.simulate
+
+    simulation = features.simulate.simulate(customers, seed, difficulty)
+    features.simulate.write_simulation(simulation, out)
+    console.print(f"{simulation.touchpoints.height:,} simulated touchpoints of {customers:,} customers in {out}")
+
+
+@app.command()
+def train(
+    touchpoints: TouchpointSource,
+    out: Annotated[Path, typer.Option(help="Bundle folder to write.")],
+    journey: Annotated[Path | None, typer.Option(help="Journey file; the four-stage default without one.")] = None,
+    labels: LabelSource = None,
+    split: Splits = None,
+    seed: Seed = 0,
+    embedder: Annotated[str, typer.Option(help="minilm, a sentence-transformers folder, or none.")] = "minilm",
+    register: Annotated[bool, typer.Option("--register", help="Register the model in MLflow as journeycast.")] = False,
+    max_reject_share: RejectShare = 0.05,
+) -> None:
+    """Learn stage and conversion from touchpoints; write a bundle and record the run in MLflow."""
+    from features.journey import load_journey
+    from models.bundle import save_bundle
+    from training import tracking
+    from training.train import train as fit_and_judge
+    from training.verdict_table import verdict_table
+
+    frame = load_journey(journey)
+    log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv")
+    rows = _labelled_rows(frame, log, labels, split, max_reject_share)
+    folder, embed = _embedder(embedder, log)
+    parameters = {
+        "journey": frame.name,
+        "seed": seed,
+        "rows": len(rows),
+        "split": split,
+        "reads_text": embed is not None,
+    }
+    with tracking.tracked_run(out.name, parameters, {"labels": "given" if labels else "by rule"}) as run:
+        with _progress() as report:
+            training = fit_and_judge(rows, log, frame, embed, seed, report)
+        version = save_bundle(training.model, folder, out)
+        tracking.log_metrics(training.judgement.metrics() if training.judgement else {})
+        registered = tracking.log_bundle(out, register)
+    if training.judgement:
+        console.print(verdict_table(training.judgement))
+    else:
+        console.print("Too few rows to hold some out: this model has not been judged.")
+    console.print(
+        f"bundle {version} in {out}; MLflow run {run}" + (f", registered as version {registered}" if registered else "")
+    )
+
+
+@app.command()
+def evaluate(
+    bundle: BundleReference,
+    touchpoints: TouchpointSource,
+    labels: Annotated[str, typer.Option("--labels", help="Labels or a CRM's stage history.")],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json.")],
+    split: Splits = None,
+    seed: Seed = 0,
+    max_reject_share: RejectShare = 0.05,
+) -> None:
+    """Judge a bundle on labelled rows, beside prevalence and recency."""
+    import json
+
+    from features.embedder import Embedder
+    from models.bundle import load_bundle
+    from training.evaluate import forecast_rows, judge
+    from training.verdict_table import verdict_table
+
+    loaded = load_bundle(_bundle_folder(bundle))
+    model = loaded.model
+    log = _read_log(touchpoints, max_reject_share, f"{out}/rejects.csv")
+    rows = _labelled_rows(model.reader.journey, log, labels, split, max_reject_share)
+    embedder = Embedder.with_cache(loaded.embedder_folder, threads=2) if loaded.embedder_folder else None
+    asked = model.reader.read(log, rows.customer, rows.as_of_us, embedder.embed if embedder else None)
+    horizons = model.conversion.horizons_days if model.conversion else ()
+    judgement = judge(forecast_rows(model, asked), rows, horizons, model.reader.journey, seed)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "metrics.json").write_text(
+        json.dumps({"model_version": loaded.version, **judgement.metrics()}, indent=1) + "\n"
+    )
+    console.print(verdict_table(judgement))
+
+
+@app.command()
+def score(
+    bundle: BundleReference,
+    touchpoints: TouchpointSource,
+    out: Annotated[Path, typer.Option(help="Scores: .parquet, .csv or .jsonl.")],
+    as_of: Annotated[str | None, typer.Option(help="Score everybody at this time, e.g. 2026-01-31T00:00:00Z.")] = None,
+    snapshots: Annotated[str | None, typer.Option(help="Score these pairs: a file of customer_id, as_of.")] = None,
+    reasons: Annotated[bool, typer.Option("--reasons", help="Add signed reasons to each row.")] = False,
+    engine: Annotated[Literal["local"], typer.Option(help="Where to compute.")] = "local",
+    max_reject_share: RejectShare = 0.05,
+) -> None:
+    """Score a list of customers."""
+    from features.snapshots_file import read_snapshots
+    from serving.batch import Asked, check_output, score_list, write_scores
+    from serving.scorer import Scorer
+
+    del engine
+    if (as_of is None) == (snapshots is None):
+        raise BadUsage("as_of_or_snapshots", "give either --as-of TIME or --snapshots FILE")
+    check_output(out)
+    moment = _moment(as_of) if as_of else None
+    scorer = Scorer.load(_bundle_folder(bundle), threads=2)
+    log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv")
+    asked = Asked.everybody(log, moment) if moment else Asked.pairs(read_snapshots(str(snapshots)))
+    with _progress() as report:
+        scores = score_list(scorer, log, asked, reasons, lambda done, total: report("Scoring", done, total))
+    write_scores(scores, out)
+    console.print(f"{scores.height:,} scores by model {scorer.model_version} in {out}")
+
+
+@app.command()
+def serve(
+    bundle: BundleReference,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
+) -> None:
+    """Answer POST /score until stopped."""
+    import serving.service
+
+    serving.service.serve(_bundle_folder(bundle), host, port)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
+    customers: Annotated[int, typer.Option(help="How many customers to simulate.")] = 2000,
+) -> None:
+    """Simulate, train, record, serve and score, and show what came of it."""
+    import serving.demo
+
+    serving.demo.run(out, customers)
+
+
+def _read_log(source: list[str], max_reject_share: float, reject_file: str) -> EventLog:
+    from features.event_log import EventLog
+    from features.touchpoints import read_touchpoints
+
+    read = read_touchpoints(source, max_reject_share, reject_file)
+    console.print(
+        f"{read.rows_read:,} rows read: {read.frame.height:,} touchpoints, "
+        f"{read.duplicates_dropped:,} duplicates dropped, {read.rejects.height:,} rejected"
+        + (f" (see {reject_file})" if read.rejects.height else "")
+    )
+    if read.ignored_columns:
+        console.print(f"columns that are no part of the contract, ignored: {', '.join(read.ignored_columns)}")
+    return EventLog.from_frame(read.frame)
+
+
+def _labelled_rows(
+    journey: Journey, log: EventLog, labels: str | None, split: list[str] | None, max_reject_share: float
+) -> LabelledRows:
+    import polars as pl
+
+    from features.labels_file import StageHistory, read_labels
+    from training.labels import rows_by_labels, rows_by_rule, rows_by_stage_history
+
+    if labels is None:
+        if split:
+            raise BadUsage("split_without_labels", "--split picks rows of a labels file; give --labels too")
+        return rows_by_rule(journey, log)
+    read = read_labels(labels, max_reject_share)
+    if isinstance(read, StageHistory):
+        if split:
+            raise BadUsage("split_of_stage_history", "a stage history has no split column; leave --split out")
+        return rows_by_stage_history(journey, log, read.frame)
+    chosen = read.frame.filter(pl.col("split").is_in(split)) if split else read.frame
+    if chosen.is_empty():
+        found = ", ".join(sorted(read.frame["split"].drop_nulls().unique())) or "none"
+        raise BadUsage("no_such_split", f"no label has split {' or '.join(split or [])}; the labels hold: {found}")
+    return rows_by_labels(journey, log, chosen)
+
+
+def _embedder(source: str, log: EventLog) -> tuple[Path, Embed] | tuple[None, None]:
+    if source == "none" or not log.texts:
+        return None, None
+    from features.embedder import Embedder
+    from training.embedder_export import exported_embedder
+
+    folder = exported_embedder(source)
+    return folder, Embedder.with_cache(folder, threads=2).embed
+
+
+def _bundle_folder(reference: str) -> Path:
+    if not reference.startswith(("models:/", "runs:/")):
+        return Path(reference)
+    from training.tracking import download_bundle
+
+    return download_bundle(reference)
+
+
+def _moment(as_of: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(as_of)
+    except ValueError:
+        raise BadUsage("bad_time", "--as-of is no ISO time; write for example 2026-01-31T00:00:00Z") from None
+    if moment.tzinfo is None:
+        raise BadUsage("naive_time", "--as-of has no zone; add Z for UTC or an offset such as +01:00")
+    return moment
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each kind of work, with the time left."""
+    with Progress(*Progress.get_default_columns()[:-1], TimeRemainingColumn(), console=console) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            task = tasks[what] if what in tasks else tasks.setdefault(what, bars.add_task(what))
+            bars.update(task, completed=done, total=total)
+
+        yield report

@@ -1,0 +1,270 @@
+"""The artefact: a folder that describes itself, holds no pickle, and is hash-checked before anything is parsed.
+
+Layout: `model.json` (journey, vocabulary, scalars, provenance), `arrays.safetensors`, `trees/*.txt` (LightGBM),
+`embedder/` (where text is read), and `manifest.json` with the SHA-256 of every other file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+
+from features.errors import BadEnvironment, BadUsage
+from features.journey import Journey
+from features.vocabulary import Kind, Vocabulary
+from models.calibration import Sigmoid
+from models.conversion import ConversionModel, Hazard
+from models.intervals import VennAbers
+from models.journey_model import JourneyModel, Reader
+from models.reliability import UsualRange
+from models.stage import StageModel
+from models.text_head import TextHead
+from models.trees import Trees
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+EMBEDDER = "embedder"
+HEAD = ("weights", "intercepts", "silent")
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle. `version` names its content: equal versions give equal scores."""
+
+    model: JourneyModel
+    version: str
+    embedder_folder: Path | None
+
+
+def save_bundle(model: JourneyModel, embedder_folder: Path | None, out: Path) -> str:
+    """Write the bundle to `out`, whole or not at all, and return its version.
+
+    An older bundle at `out` is replaced. Raises BadUsage where something else is there, BadEnvironment where the folder
+    cannot be written.
+    """
+    if out.exists() and not (out / MANIFEST).is_file():
+        raise BadUsage("out_exists", f"{out} exists and is not a bundle; give another --out or remove it")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise BadEnvironment("out_unwritable", f"{out} cannot be written: {error.strerror}") from None
+    try:
+        _write(model, embedder_folder, draft)
+        version = _write_manifest(draft)
+        _replace(draft, out)
+    except OSError as error:
+        raise BadEnvironment("out_unwritable", f"{out} cannot be written: {error.strerror}") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return version
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read a bundle back. Raises BadUsage where there is none, BadEnvironment where a file differs from its hash."""
+    if not (folder / MANIFEST).is_file():
+        raise BadUsage("no_bundle", f"{folder} holds no bundle (no {MANIFEST}); train one with `journeycast train`")
+    version, files = _checked_files(folder)
+    state = json.loads(files["model.json"])
+    arrays = safetensors.numpy.load(files["arrays.safetensors"])
+    trees = {name: files[name].decode() for name in files if name.startswith("trees/")}
+    return Bundle(
+        model=_read_model(state, arrays, trees),
+        version=version,
+        embedder_folder=folder / EMBEDDER if state["reads_text"] else None,
+    )
+
+
+def _write(model: JourneyModel, embedder_folder: Path | None, draft: Path) -> None:
+    (draft / "trees").mkdir()
+    state, arrays, trees = _state_of(model)
+    (draft / "model.json").write_text(json.dumps(state, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+    (draft / "arrays.safetensors").write_bytes(safetensors.numpy.save(dict(sorted(arrays.items()))))
+    for name, text in trees.items():
+        (draft / name).write_text(text, "utf-8")
+    if embedder_folder is not None:
+        shutil.copytree(embedder_folder, draft / EMBEDDER)
+
+
+def _write_manifest(draft: Path) -> str:
+    hashes = {name: _sha256((draft / name).read_bytes()) for name in _file_names(draft)}
+    version = _version(hashes)
+    manifest = {"format": FORMAT, "version": version, "sha256": hashes}
+    (draft / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+    return version
+
+
+def _replace(draft: Path, out: Path) -> None:
+    os.chmod(draft, 0o755)  # noqa: PTH101 - mkdtemp made it private
+    if out.exists():
+        older = Path(tempfile.mkdtemp(prefix=f".{out.name}-older-", dir=out.parent))
+        out.rename(older / out.name)
+        draft.rename(out)
+        shutil.rmtree(older)
+    else:
+        draft.rename(out)
+
+
+def _checked_files(folder: Path) -> tuple[str, dict[str, bytes]]:
+    """Every file's bytes, once read and checked: what is parsed later is what was hashed."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        hashes: dict[str, str] = manifest["sha256"]
+        faults = [] if manifest["format"] == FORMAT else [f"format {manifest['format']} found, {FORMAT} expected"]
+        faults += [f"{name}: not in the manifest" for name in _file_names(folder) if name not in hashes]
+        files = {name: (folder / name).read_bytes() for name in hashes if _is_plain(folder, name)}
+        faults += [f"{name}: missing" for name in hashes if name not in files]
+        faults += [
+            f"{name}: its SHA-256 is not the manifest's" for name in files if _sha256(files[name]) != hashes[name]
+        ]
+        faults += [] if manifest["version"] == _version(hashes) else ["the version is not that of the files"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        faults = [f"{MANIFEST} cannot be read"]
+    if faults:
+        raise BadEnvironment(
+            "bundle_corrupt", [f"{folder}: {fault}; restore or retrain the bundle" for fault in faults]
+        )
+    return manifest["version"], files
+
+
+def _is_plain(folder: Path, name: str) -> bool:
+    path = folder / name
+    inside = path.resolve().is_relative_to(folder.resolve())
+    return inside and path.is_file() and not path.is_symlink()
+
+
+def _file_names(folder: Path) -> list[str]:
+    paths = sorted(path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
+    return [path.relative_to(folder).as_posix() for path in paths if path.name != MANIFEST or path.parent != folder]
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _version(hashes: Mapping[str, str]) -> str:
+    return _sha256(json.dumps(sorted(hashes.items())).encode())[:12]
+
+
+def _state_of(model: JourneyModel) -> tuple[dict[str, Any], Arrays, dict[str, str]]:
+    state: dict[str, Any] = {
+        "journey": model.reader.journey.to_dict(),
+        "vocabulary": {
+            "kinds": [asdict(kind) for kind in model.reader.vocabulary.kinds],
+            "known_channels": sorted(model.reader.vocabulary.known_channels),
+            "known_actions": sorted(model.reader.vocabulary.known_actions),
+        },
+        "reads_text": model.reader.reads_text,
+        "stage_by_rule": model.reader.stage_by_rule,
+        "most_outside": model.usual.most_outside,
+        "about": model.about,
+        "stage": None,
+        "conversion": None,
+    }
+    arrays: Arrays = {f"usual.{name}": getattr(model.usual, name) for name in ("columns", "low", "high")}
+    trees: dict[str, str] = {}
+    if model.stage is not None:
+        state["stage"] = {"temperature": model.stage.temperature}
+        arrays |= {f"stage.{name}": getattr(model.stage, name) for name in ("classes", "shares", "thresholds")}
+        _add_head(arrays, "stage", model.stage.text_head)
+        if model.stage.trees is not None:
+            _add_trees(arrays, trees, "stage", model.stage.trees)
+    if model.conversion is not None:
+        state["conversion"] = {
+            "horizons_days": model.conversion.horizons_days,
+            "hazards": [
+                {"start": asdict(hazard.start), "sigmoid": asdict(hazard.sigmoid)}
+                for hazard in model.conversion.hazards
+            ],
+        }
+        arrays |= {f"conversion.{name}": getattr(model.conversion, name) for name in ("base_log_odds", "reference")}
+        _add_head(arrays, "conversion", model.conversion.text_head)
+        for i, (hazard, interval) in enumerate(zip(model.conversion.hazards, model.conversion.intervals, strict=True)):
+            _add_trees(arrays, trees, f"conversion-{i}", hazard.trees)
+            arrays |= {f"interval-{i}.{name}": getattr(interval, name) for name in ("score", "low", "high")}
+    return state, {name: np.ascontiguousarray(array) for name, array in arrays.items()}, trees
+
+
+def _add_head(arrays: Arrays, owner: str, head: TextHead | None) -> None:
+    if head is not None:
+        arrays |= {f"{owner}.head.{name}": getattr(head, name) for name in HEAD}
+
+
+def _add_trees(arrays: Arrays, trees: dict[str, str], name: str, fitted: Trees) -> None:
+    trees[f"trees/{name}.txt"] = fitted.text
+    arrays[f"trees.{name}.columns"] = fitted.columns
+
+
+def _read_model(state: dict[str, Any], arrays: Arrays, trees: dict[str, str]) -> JourneyModel:
+    journey = Journey.from_dict(state["journey"])
+    vocabulary = state["vocabulary"]
+    reader = Reader(
+        journey=journey,
+        vocabulary=Vocabulary(
+            kinds=tuple(Kind(**kind) for kind in vocabulary["kinds"]),
+            known_channels=frozenset(vocabulary["known_channels"]),
+            known_actions=frozenset(vocabulary["known_actions"]),
+        ),
+        reads_text=state["reads_text"],
+        stage_by_rule=state["stage_by_rule"],
+    )
+    return JourneyModel(
+        reader=reader,
+        stage=_read_stage(state["stage"], len(journey.stages), arrays, trees),
+        conversion=_read_conversion(state["conversion"], arrays, trees),
+        usual=UsualRange(arrays["usual.columns"], arrays["usual.low"], arrays["usual.high"], state["most_outside"]),
+        about=state["about"],
+    )
+
+
+def _read_stage(
+    state: dict[str, Any] | None, n_stages: int, arrays: Arrays, trees: dict[str, str]
+) -> StageModel | None:
+    if state is None:
+        return None
+    fitted = _read_trees("stage", arrays, trees) if "trees/stage.txt" in trees else None
+    classes, shares, thresholds = (arrays[f"stage.{name}"] for name in ("classes", "shares", "thresholds"))
+    return StageModel(n_stages, classes, shares, fitted, state["temperature"], thresholds, _read_head("stage", arrays))
+
+
+def _read_conversion(state: dict[str, Any] | None, arrays: Arrays, trees: dict[str, str]) -> ConversionModel | None:
+    if state is None:
+        return None
+    hazards = [
+        Hazard(Sigmoid(**hazard["start"]), _read_trees(f"conversion-{i}", arrays, trees), Sigmoid(**hazard["sigmoid"]))
+        for i, hazard in enumerate(state["hazards"])
+    ]
+    intervals = [
+        VennAbers(*(arrays[f"interval-{i}.{name}"] for name in ("score", "low", "high"))) for i in range(len(hazards))
+    ]
+    return ConversionModel(
+        horizons_days=tuple(state["horizons_days"]),
+        hazards=tuple(hazards),
+        intervals=tuple(intervals),
+        base_log_odds=arrays["conversion.base_log_odds"],
+        reference=arrays["conversion.reference"],
+        text_head=_read_head("conversion", arrays),
+    )
+
+
+def _read_head(owner: str, arrays: Arrays) -> TextHead | None:
+    if f"{owner}.head.weights" not in arrays:
+        return None
+    return TextHead(*(arrays[f"{owner}.head.{name}"] for name in HEAD))
+
+
+def _read_trees(name: str, arrays: Arrays, trees: dict[str, str]) -> Trees:
+    return Trees(trees[f"trees/{name}.txt"], arrays[f"trees.{name}.columns"])

@@ -1,0 +1,59 @@
+"""How sure a probability is: Venn-Abers intervals and conformal sets of stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from features.event_log import Bools, Floats, Int64s
+
+GRID_POINTS = 201
+
+
+@dataclass(frozen=True)
+class VennAbers:
+    """Lower and upper calibrated probability on a grid of scores, all of shape (grid points,) and rising."""
+
+    score: Floats
+    low: Floats
+    high: Floats
+
+    def interval(self, probability: Floats) -> tuple[Floats, Floats]:
+        """Lower and upper bound for each probability, widened where needed to contain it."""
+        low = np.interp(probability, self.score, self.low)
+        high = np.interp(probability, self.score, self.high)
+        return np.minimum(low, probability), np.maximum(high, probability)
+
+
+def fit_venn_abers(probability: Floats, happened: Bools) -> VennAbers:
+    """Tabulate inductive Venn-Abers predictors from out-of-fold probabilities and what happened.
+
+    At each grid score the isotonic fit is made twice, with the asked row taken as "no" and as "yes". Source: Vovk and
+    Petej, "Venn-Abers predictors" (2014).
+    """
+    order = np.argsort(probability, kind="stable")
+    score, outcome = probability[order], happened[order].astype(np.float64)
+    grid = np.unique(np.quantile(score, np.linspace(0, 1, GRID_POINTS)))
+    bounds = np.array([[_fitted_at(score, outcome, point, label) for label in (0.0, 1.0)] for point in grid])
+    return VennAbers(grid, np.maximum.accumulate(bounds[:, 0]), np.maximum.accumulate(bounds[:, 1]))
+
+
+def _fitted_at(score: Floats, outcome: Floats, point: float, label: float) -> float:
+    at = int(np.searchsorted(score, point))
+    return float(isotonic_regression(np.insert(outcome, at, label)).x[at])
+
+
+def fit_stage_thresholds(probabilities: Floats, stage: Int64s, coverage: float) -> Floats:
+    """The least probability at which each class still belongs in the plausible set. Shape (classes,).
+
+    Within each class `coverage` of the rows stay above it (class-conditional conformal prediction: Sadinle, Lei and
+    Wasserman, "Least ambiguous set-valued classifiers", 2019). A class without rows gets 0: it is always plausible.
+    """
+    return np.array([_least(probabilities[stage == k, k], coverage) for k in range(probabilities.shape[1])])
+
+
+def _least(own: Floats, coverage: float) -> float:
+    rank = int(np.floor((1 - coverage) * (len(own) + 1)))  # the finite-sample correction of split conformal prediction
+    return float(np.sort(own)[rank - 1]) if rank >= 1 else 0.0

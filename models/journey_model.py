@@ -1,0 +1,124 @@
+"""Everything a training has learned, and the one way to ask it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from features.catalog import Feature
+from features.event_log import Bools, EventLog, Floats, Int64s
+from features.journey import Journey
+from features.rows import Embed, FeatureRows, build_rows, feature_catalog
+from features.stage_rules import evidence_rows
+from features.vocabulary import Vocabulary
+from models.conversion import ConversionModel
+from models.reliability import History, Reliability, UsualRange, judge_reliability
+from models.stage import StageModel
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the model says of each row; `stage` and `conversion` are None where training had no such labels.
+
+    Shapes: `stage` and `plausible` (rows, stages), `conversion`, `low` and `high` (rows, horizons), the others (rows,).
+    """
+
+    stage: Floats | None
+    plausible: Bools | None
+    conversion: Floats | None
+    low: Floats | None
+    high: Floats | None
+    percentile: Floats | None
+    reliability: list[Reliability]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The rows of one question: what each model may see of them."""
+
+    conversion: FeatureRows
+    stage: FeatureRows
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How touchpoints are read into rows, in training and in every answer.
+
+    `stage_by_rule`: the journey's rules made the stage labels, so the stage model must not see what they look at.
+    """
+
+    journey: Journey
+    vocabulary: Vocabulary
+    reads_text: bool
+    stage_by_rule: bool
+
+    @cached_property
+    def catalog(self) -> list[Feature]:
+        """The columns that the models choose from, in order."""
+        return feature_catalog(self.vocabulary, self.reads_text)
+
+    def read(self, log: EventLog, customer: Int64s, as_of_us: Int64s, embed: Embed | None) -> Asked:
+        """Build the feature rows of each (customer, as_of). `embed` may be None where no text is read."""
+        if self.reads_text and embed is None:
+            raise ValueError("these rows read text; give the embedder")
+        read = partial(build_rows, log, self.vocabulary, embed=embed if self.reads_text else None)
+        always_hidden = evidence_rows(self.journey.hidden_evidence(labels_by_rule=False), log)
+        conversion = read(always_hidden, customer, as_of_us)
+        if not self.stage_by_rule:
+            return Asked(conversion, conversion)
+        hidden_from_stage = evidence_rows(self.journey.hidden_evidence(labels_by_rule=True), log)
+        return Asked(conversion, read(hidden_from_stage, customer, as_of_us))
+
+
+@dataclass(frozen=True)
+class JourneyModel:
+    """The fitted state of one training; `stage` or `conversion` is None where it had no such labels.
+
+    `about` says how and on what it was trained, and how well it did; JSON-ready.
+    """
+
+    reader: Reader
+    stage: StageModel | None
+    conversion: ConversionModel | None
+    usual: UsualRange
+    about: dict[str, Any]
+
+    def forecast(self, asked: Asked) -> Forecast:
+        """Answer for rows that `reader` has read."""
+        history = self._history(asked.conversion)
+        nothing_known = self.nothing_known(asked)
+        stage = plausible = conversion = low = high = percentile = None
+        if self.stage is not None:
+            stage = self.stage.probabilities(asked.stage, nothing_known)
+            plausible = self.stage.plausible(stage)
+        if self.conversion is not None:
+            conversion = self.conversion.probabilities(asked.conversion, nothing_known)
+            bounds = [v.interval(conversion[:, h]) for h, v in enumerate(self.conversion.intervals)]
+            low, high = (np.stack(side, axis=1) for side in zip(*bounds, strict=True))
+            percentile = self.conversion.percentile(conversion[:, 0])
+        reliability = judge_reliability(history, self.usual.unusual(asked.conversion.features))
+        return Forecast(stage, plausible, conversion, low, high, percentile, reliability)
+
+    def nothing_known(self, asked: Asked) -> Bools:
+        """Rows without a single usable touchpoint. Shape (rows,)."""
+        nothing: Bools = self._history(asked.conversion).touchpoints == 0
+        return nothing
+
+    def days_since_own_last(self, asked: Asked) -> Floats:
+        """Days from the customer's own last act until as_of, NaN where there is none. Shape (rows,)."""
+        return self._column(asked.conversion, "by the customer: days since the last")
+
+    def _history(self, rows: FeatureRows) -> History:
+        return History(
+            touchpoints=self._column(rows, "any touchpoint: times ever"),
+            days_since_last=self._column(rows, "any touchpoint: days since the last"),
+            mean_gap_days=self._column(rows, "mean gap between touchpoints"),
+            unheard_of_share=self._column(rows, "share of unheard-of touchpoints"),
+        )
+
+    def _column(self, rows: FeatureRows, name: str) -> Floats:
+        names = [feature.name for feature in self.reader.catalog]
+        return rows.features[:, names.index(name)].astype(np.float64)

@@ -1,0 +1,86 @@
+"""When not to trust a score: reason codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from features.aggregate import Float32s
+from features.event_log import Bools, Floats, Int64s
+
+LITTLE_DATA_TOUCHPOINTS = 3  # fewer than this
+STALE_TIMES_OWN_GAP = 10.0
+STALE_LEAST_DAYS = 90.0
+UNHEARD_OF_SHARE = 0.5
+OUTER_SHARE = 0.001  # of training rows beyond each edge of a column's usual range
+UNUSUAL_SHARE = 0.005  # of training rows that are called unusual
+
+
+class Reliability(StrEnum):
+    """Why a score deserves doubt; the first that applies, in this order."""
+
+    NO_DATA = "no_data"
+    UNKNOWN_VOCABULARY = "unknown_vocabulary"
+    UNUSUAL = "unusual"
+    LITTLE_DATA = "little_data"
+    STALE = "stale"
+    OK = "ok"
+
+
+@dataclass(frozen=True)
+class History:
+    """What reliability is judged by, one value a row: shape (rows,) each; NaN where it does not exist."""
+
+    touchpoints: Floats
+    days_since_last: Floats
+    mean_gap_days: Floats
+    unheard_of_share: Floats
+
+
+@dataclass(frozen=True)
+class UsualRange:
+    """The range of each column in training, and how many columns a usual row may have outside it."""
+
+    columns: Int64s
+    low: Floats
+    high: Floats
+    most_outside: int
+
+    def unusual(self, features: Float32s) -> Bools:
+        """Rows with more columns outside their usual range than training rows had. Shape (rows,)."""
+        return self._outside(features) > self.most_outside
+
+    def _outside(self, features: Float32s) -> Int64s:
+        asked = features[:, self.columns]
+        outside: Int64s = ((asked < self.low) | (asked > self.high)).sum(axis=1)  # NaN is never outside
+        return outside
+
+
+def learn_usual_range(features: Float32s, columns: Int64s) -> UsualRange:
+    """Learn each column's usual range from the training rows."""
+    with np.errstate(all="ignore"):
+        low, high = np.nanquantile(
+            features[:, columns], [OUTER_SHARE, 1 - OUTER_SHARE], axis=0, method="closest_observation"
+        )
+    usual = UsualRange(columns, low.astype(np.float64), high.astype(np.float64), 0)
+    return UsualRange(
+        usual.columns, usual.low, usual.high, int(np.quantile(usual._outside(features), 1 - UNUSUAL_SHARE))
+    )
+
+
+def judge_reliability(history: History, unusual: Bools) -> list[Reliability]:
+    """One code a row: the first of `Reliability` that applies."""
+    stale = (history.days_since_last > STALE_LEAST_DAYS) & ~(
+        history.days_since_last <= STALE_TIMES_OWN_GAP * history.mean_gap_days
+    )
+    conditions = [
+        history.touchpoints == 0,
+        history.unheard_of_share > UNHEARD_OF_SHARE,
+        unusual,
+        history.touchpoints < LITTLE_DATA_TOUCHPOINTS,
+        stale,
+    ]
+    codes = list(Reliability)
+    return [codes[code] for code in np.select(conditions, range(len(conditions)), default=len(conditions))]

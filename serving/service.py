@@ -1,0 +1,124 @@
+"""BentoML around the endpoint: the workers, the life cycle, the metrics."""
+
+from __future__ import annotations
+
+import gc
+import os
+import tempfile
+from pathlib import Path
+
+import bentoml
+from _bentoml_impl.server import serve_http  # type: ignore[import-untyped]
+from _bentoml_sdk import Service  # type: ignore[import-untyped]
+from bentoml.exceptions import BentoMLConfigException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from features.errors import BadEnvironment, BadUsage, Fault
+from serving.answers import logger, whereabouts
+from serving.app import make_app
+from serving.settings import BUNDLE_VARIABLE, Settings
+
+SETTINGS = Settings.from_environment()
+APP = make_app(None, SETTINGS)
+
+
+class FrontDoor:
+    """Lets through to BentoML what it should see and answers everything else itself.
+
+    Stock BentoML leaves `/`, `/docs.json`, `/schema.json` and `/static_content` open (the first loads code from third
+    parties), answers errors in shapes of its own, and turns every path asked for into a label of its metrics and a line
+    of its log, whatever the path holds.
+    """
+
+    through = frozenset(
+        {("POST", "/score"), ("GET", "/model"), ("HEAD", "/model"), ("GET", "/metrics"), ("HEAD", "/metrics")}
+    )
+
+    def __init__(self, bentoml_app: ASGIApp, app: ASGIApp) -> None:
+        self.bentoml_app = bentoml_app
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        to_bentoml = scope["type"] == "lifespan" or (scope.get("method"), scope["path"]) in self.through
+        await (self.bentoml_app if to_bentoml else self.app)(scope, receive, send)
+
+
+class GuardedService(Service):  # type: ignore[misc]
+    """A BentoML service whose application stands behind the front door."""
+
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        app = super().to_asgi(is_main)
+        # BentoML's timeout never cancels its timer, so a request's memory stays until `traffic.timeout` has passed and
+        # the collector's pauses grow with the load. The endpoint ends late requests itself (`deadline_s`).
+        app.user_middleware = [item for item in app.user_middleware if item.cls.__name__ != "TimeoutMiddleware"]
+        return FrontDoor(app, APP)
+
+
+@bentoml.service(
+    name="journeycast",
+    service_class=GuardedService,
+    workers=SETTINGS.workers,
+    # Headers are the caller's words: no content type in the log.
+    logging={"access": {"enabled": SETTINGS.access_log, "request_content_type": False, "response_content_type": False}},
+)
+@bentoml.asgi_app(APP, path="/")
+class Journeycast:
+    """Tells each customer's journey stage and probability of converting."""
+
+    def __init__(self) -> None:
+        """Load the bundle in this worker. Without a sound one it stays live, says why in its log, and is not ready."""
+        try:
+            _install_bundle(SETTINGS.bundle)
+        except Fault as fault:
+            logger.error("not ready: %s: %s", fault.code, fault)
+        except Exception as error:
+            logger.error("not ready: %s", whereabouts(error))
+
+    def __is_ready__(self) -> bool:
+        return APP.state.endpoint.scorer is not None
+
+
+def _install_bundle(bundle: Path | None) -> None:
+    from serving.scorer import Scorer  # seconds of imports, which BentoML's supervisor would pay as well
+
+    if bundle is None:
+        raise BadUsage("no_bundle", f"{BUNDLE_VARIABLE} is not set: give the bundle's folder.")
+    APP.state.endpoint.install(Scorer.load(bundle))
+    # What was loaded stays: the collector need not walk it again at every full collection.
+    gc.collect()
+    gc.freeze()
+
+
+def serve(bundle: Path, host: str = "127.0.0.1", port: int = 3000) -> None:
+    """Serve a bundle's folder over HTTP until SIGTERM or SIGINT; requests that have begun are answered first.
+
+    Blocks. Raises BadUsage where there is no bundle, for a host that is no IP address and for an impossible port;
+    BadEnvironment where the bundle is damaged or the port is taken.
+    """
+    from models.bundle import load_bundle  # seconds of imports, as above
+
+    if not 0 < port < 65_536:
+        raise BadUsage("bad_port", f"{port} is not a port; give one between 1 and 65535.")
+    load_bundle(bundle)  # a worker would stay, not ready; whoever starts the server wants to know at once
+    with tempfile.TemporaryDirectory(prefix="journeycast-serve-") as home:
+        os.environ |= {BUNDLE_VARIABLE: str(bundle.resolve()), "BENTOML_DO_NOT_TRACK": "True"}
+        os.environ.setdefault("BENTOML_HOME", home)  # else two servers clear each other's metrics
+        _run_bentoml(host, port)
+
+
+def _run_bentoml(host: str, port: int) -> None:
+    service: Service = Journeycast
+    service.inject_config()
+    folder = str(Path(__file__).parents[1])
+    try:
+        serve_http(
+            "serving.service:Journeycast",
+            working_dir=folder,
+            host=host,
+            port=port,
+            timeout_graceful_shutdown=SETTINGS.shutdown_timeout_s,
+        )
+    except BentoMLConfigException:
+        raise BadUsage("bad_host", f"{host} is not an IP address; for this machine alone give 127.0.0.1.") from None
+    except OSError as error:
+        raise BadEnvironment("cannot_listen", f"Cannot listen on {host}:{port}: {error.strerror}.") from None

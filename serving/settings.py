@@ -1,0 +1,84 @@
+"""How the endpoint is set up: by environment variables, checked once at start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from features.errors import BadUsage
+
+BUNDLE_VARIABLE = "JOURNEYCAST_BUNDLE"
+PREFIX = "JOURNEYCAST_SERVE_"
+
+
+class Settings(BaseSettings):
+    """Each field is read from `JOURNEYCAST_SERVE_<FIELD>`, only `bundle` from `JOURNEYCAST_BUNDLE`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
+
+    bundle: Path | None = Field(default=None, validation_alias=BUNDLE_VARIABLE)
+    workers: PositiveInt = 1
+    access_log: bool = False
+
+    body_limit_bytes: PositiveInt = 6_000_000
+    max_customers: PositiveInt = 1_000
+    max_touchpoints: PositiveInt = 10_000  # of one customer
+    customers_at_once: PositiveInt = 100  # scored before other requests get their turn
+
+    body_timeout_s: PositiveFloat = 10.0  # until the whole body has come
+    deadline_s: PositiveFloat = 28.0  # until the answer; HubSpot's workflows wait 30 s
+    shutdown_timeout_s: PositiveInt = 30
+
+    @model_validator(mode="after")
+    def _let_requests_finish(self) -> Settings:
+        if self.shutdown_timeout_s < self.deadline_s:
+            raise ValueError("shutdown_timeout_s is shorter than deadline_s, so that stopping would cut requests off")
+        return self
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read the settings from the environment.
+
+        Raises BadUsage naming every variable that is unknown or wrong, never its value.
+        """
+        faults = _unknown_variables(os.environ)
+        try:
+            settings = cls()
+        except ValidationError as error:
+            faults += [_in_words(fault["loc"], fault["msg"]) for fault in error.errors(include_input=False)]
+        if faults:
+            raise BadUsage("bad_settings", faults)
+        return settings
+
+
+def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    known = [field.upper() for field in Settings.model_fields if field != "bundle"]
+    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in known)
+    return [
+        f"{name} is not a setting of the endpoint.{_suggestion(name.removeprefix(PREFIX), known)}" for name in unknown
+    ]
+
+
+def _suggestion(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f" Did you mean {PREFIX}{near[0]}?" if near else f" After {PREFIX} comes one of: {', '.join(known)}."
+
+
+def _in_words(location: tuple[int | str, ...], message: str) -> str:
+    if not location:
+        return message
+    field = str(location[0])
+    return f"{field if field == BUNDLE_VARIABLE else f'{PREFIX}{field}'.upper()}: {message}"

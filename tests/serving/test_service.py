@@ -1,0 +1,235 @@
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import polars as pl
+import pytest
+from starlette.testclient import TestClient
+
+from features.errors import BadEnvironment, BadUsage
+from features.event_log import EventLog, to_us
+from features.journey import DEFAULT_JOURNEY
+from models.bundle import save_bundle
+from serving.schemas import Touchpoint
+from serving.scorer import Scorer
+from training.fit import fit
+from training.labels import rows_by_labels
+
+ROOT = Path(__file__).parents[2]
+AS_OF = datetime(2026, 1, 20, tzinfo=UTC)
+STARTING_S = 120
+SERVE = """
+import sys, pathlib, serving.service
+serving.service.serve(pathlib.Path(sys.argv[1]), port=int(sys.argv[2]))
+"""
+TOUCHPOINT = {"occurred_at": "2026-01-05T00:00:00Z", "channel": "web", "action": "viewed"}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The smallest bundle that training makes: six customers, all of one stage."""
+    customer_ids = [f"c{i}" for i in range(6)]
+    log = EventLog.from_records(
+        [
+            (customer_id, [Touchpoint(datetime(2026, 1, i + 1, tzinfo=UTC), "web", "viewed")])
+            for i, customer_id in enumerate(customer_ids)
+        ]
+    )
+    unknown = {
+        "converted": pl.Series([None] * 6, dtype=pl.Boolean),
+        "horizon_days": pl.Series([None] * 6, dtype=pl.Int32),
+    }
+    labels = pl.DataFrame({"customer_id": customer_ids, "as_of": [AS_OF] * 6, "stage": ["awareness"] * 6, **unknown})
+    model = fit(rows_by_labels(DEFAULT_JOURNEY, log, labels), log, DEFAULT_JOURNEY, embed=None, seed=0)
+    folder = tmp_path_factory.mktemp("bundles") / "smallest"
+    save_bundle(model, None, folder)
+    return folder
+
+
+@contextmanager
+def running(command: list[str], port: int, log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A server's process, from ready until it is stopped; its output goes to `log`."""
+    quiet = {"BENTOML_HOME": str(log.parent), "BENTOML_DO_NOT_TRACK": "True"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | quiet | environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        wait_until_ready(process, port, log)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(timeout=STARTING_S)
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    until = time.monotonic() + STARTING_S
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    pytest.fail(log.read_text())
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("server") / "log"
+
+
+@pytest.fixture(scope="module")
+def server(bundle: Path, log: Path) -> Iterator[httpx.Client]:
+    port = free_port()
+    with running([sys.executable, "-c", SERVE, str(bundle), str(port)], port, log) as process:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as caller:
+            yield caller
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=STARTING_S) == 0
+
+
+def test_the_server_gives_the_scorers_numbers(server: httpx.Client, bundle: Path) -> None:
+    customers = [{"customer_id": "a", "touchpoints": [TOUCHPOINT]}, {"customer_id": "b", "touchpoints": []}]
+    response = server.post("/score", json={"as_of": AS_OF.isoformat(), "customers": customers})
+    touchpoints = [Touchpoint(datetime(2026, 1, 5, tzinfo=UTC), "web", "viewed")]
+    scorer = Scorer.load(bundle)
+    rows = scorer.score_histories([("a", touchpoints), ("b", [])], to_us(AS_OF))
+    assert response.json() == {
+        "model_version": scorer.model_version,
+        "as_of": "2026-01-20T00:00:00Z",
+        "scores": [row | {"as_of": "2026-01-20T00:00:00Z"} for row in rows],
+    }
+    assert [score["reliability"] for score in response.json()["scores"]] == ["little_data", "no_data"]
+
+
+def test_the_server_describes_its_model(server: httpx.Client, bundle: Path) -> None:
+    assert server.get("/model").json() == json.loads(json.dumps(Scorer.load(bundle).describe()))
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/docs.json", "/schema.json", "/static_content/index.css", "/healthz", "/score/"]
+)
+def test_no_page_of_stock_bentoml_is_open(server: httpx.Client, path: str) -> None:
+    response = server.get(path)
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+
+
+def test_another_method_is_405_in_the_same_shape(server: httpx.Client) -> None:
+    answers = [server.get("/score"), server.post("/metrics"), server.post("/livez")]
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(405, "method_not_allowed")] * 3
+
+
+def test_metrics_count_requests_by_path_and_neither_they_nor_the_log_keep_what_was_sent(
+    server: httpx.Client, log: Path
+) -> None:
+    server.get("/CANARY")
+    server.post(
+        "/score", json={"customers": [{"customer_id": "CANARY", "touchpoints": [TOUCHPOINT | {"value": "CANARY"}]}]}
+    )
+    server.post("/score?q=CANARY", content=b"CANARY", headers={"Content-Type": "application/CANARY"})
+    metrics = server.get("/metrics").text
+    requests = [line for line in metrics.splitlines() if line.startswith("bentoml_service_request_total{")]
+    assert any('endpoint="/score",http_response_code="422"' in line for line in requests)
+    assert "CANARY" not in metrics + log.read_text()
+
+
+def test_bentoml_serves_it_too_and_a_request_that_has_begun_is_answered_before_the_server_stops(
+    bundle: Path, tmp_path: Path
+) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "bentoml", "serve", "serving.service:Journeycast", "--host", "127.0.0.1"]
+    options = ["--port", str(port), "--timeout-graceful-shutdown", "30"]
+    with running([*command, *options], port, tmp_path / "log", JOURNEYCAST_BUNDLE=str(bundle)) as process:
+        body = json.dumps({"customers": [{"customer_id": "a", "touchpoints": []}]}).encode()
+        head = (
+            f"POST /score HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", port), timeout=STARTING_S) as caller:
+            caller.sendall(head.encode() + body[:10])
+            time.sleep(0.2)
+            process.terminate()
+            time.sleep(0.5)
+            caller.sendall(body[10:])
+            assert caller.recv(100).startswith(b"HTTP/1.1 200 OK")
+        assert process.wait(timeout=STARTING_S) == 0
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The service's module, imported without a bundle; BentoML's own imports warn."""
+    with pytest.MonkeyPatch.context() as environment, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        environment.setenv("BENTOML_HOME", str(tmp_path_factory.mktemp("bentoml")))
+        for variable in ("BENTOML_DO_NOT_TRACK", "JOURNEYCAST_BUNDLE"):
+            environment.setenv(variable, "")  # `serve` sets both; so they are put back at the end
+        environment.delenv("JOURNEYCAST_BUNDLE")
+        import serving.service
+
+        yield serving.service
+
+
+def test_without_a_bundle_the_service_is_live_but_not_ready(service: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with TestClient(service.Journeycast.to_asgi()) as caller:
+        assert caller.get("/livez").status_code == 200
+        answers = [caller.get("/readyz"), caller.get("/model"), caller.post("/score", json={})]
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(503, "not_ready")] * 3
+    assert "not ready: no_bundle: JOURNEYCAST_BUNDLE is not set" in caplog.text
+
+
+def test_the_timeout_whose_timers_stay_is_left_out(service: Any) -> None:
+    def middleware(app: Any) -> set[str]:
+        return {item.cls.__name__ for item in app.user_middleware}
+
+    behind_the_door = service.Journeycast.to_asgi().bentoml_app
+    stock = super(service.GuardedService, service.Journeycast).to_asgi()
+    assert middleware(stock) - middleware(behind_the_door) == {"TimeoutMiddleware"}
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "fault", "code"),
+    [
+        ("localhost", 3000, BadUsage, "bad_host"),
+        ("127.0.0.1", 80_000, BadUsage, "bad_port"),
+        ("127.0.0.1", 0, BadUsage, "bad_port"),
+        ("192.0.2.1", 3000, BadEnvironment, "cannot_listen"),
+    ],
+)
+def test_an_address_that_cannot_be_served_is_told(
+    service: Any, bundle: Path, host: str, port: int, fault: type[Exception], code: str
+) -> None:
+    with pytest.raises(fault) as caught:
+        service.serve(bundle, host, port)
+    assert caught.value.code == code
+
+
+def test_a_folder_without_a_bundle_is_not_served(service: Any, tmp_path: Path) -> None:
+    with pytest.raises(BadUsage) as caught:
+        service.serve(tmp_path)
+    assert caught.value.code == "no_bundle"
+
+
+def test_a_damaged_bundle_is_not_served(service: Any, bundle: Path, tmp_path: Path) -> None:
+    damaged = shutil.copytree(bundle, tmp_path / "damaged")
+    (damaged / "model.json").write_bytes(b"{}")
+    with pytest.raises(BadEnvironment):
+        service.serve(damaged)

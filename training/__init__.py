@@ -1,0 +1,1 @@
+"""From touchpoints to a judged bundle: rows to learn from, fitting, evaluation, tracking."""

@@ -1,0 +1,82 @@
+"""LightGBM as training uses it: reproducible, one thread a fold, folds side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+
+from features.aggregate import Float32s
+from features.event_log import Floats, Int64s
+from models.trees import Trees
+from training.split import FOLDS
+
+Codes = npt.NDArray[np.int8]
+Parameters = Mapping[str, float | str]
+
+
+def telling_columns(features: Float32s) -> Int64s:
+    """Columns that vary and do not repeat an earlier one, rising."""
+    earlier: set[bytes] = set()
+    telling = []
+    for column in range(features.shape[1]):
+        values = features[:, column]
+        known = values[~np.isnan(values)]
+        varies = len(known) > 0 and (len(known) < len(values) or known.min() < known.max())
+        if varies and values.tobytes() not in earlier:
+            earlier.add(values.tobytes())
+            telling.append(column)
+    return np.array(telling, dtype=np.int64)
+
+
+def grow(
+    features: Float32s, target: Codes, start: Floats, columns: Int64s, parameters: Parameters, rounds: int, seed: int
+) -> Trees:
+    """Trees over some columns of the rows whose target is known (not -1), correcting the raw scores `start`."""
+    known = target >= 0
+    booster = _grow(features[np.ix_(known, columns)], target[known], start[known], parameters, rounds, seed)
+    return Trees(booster.model_to_string(), columns)
+
+
+def out_of_fold(
+    features: Float32s,
+    target: Codes,
+    start: Floats,
+    columns: Int64s,
+    folds: Codes,
+    parameters: Parameters,
+    rounds: Sequence[int],
+    seed: int,
+) -> Floats:
+    """Raw scores of every row by trees that never saw its person, added to `start`, after each number of rounds.
+
+    `start` has shape (rows, classes), one class for a binary objective; the result (len(rounds), rows, classes). A fold
+    whose other folds hold a single class keeps its start: nothing can be learnt for it.
+    """
+    raw = np.repeat(start[None], len(rounds), axis=0)
+    chosen = features[:, columns]
+
+    def predict(fold: int) -> None:
+        learn, asked = (target >= 0) & (folds != fold), folds == fold
+        if not asked.any() or len(np.unique(target[learn])) < 2:
+            return
+        booster = _grow(chosen[learn], target[learn], start[learn], parameters, max(rounds), seed)
+        for i, count in enumerate(rounds):
+            predicted = booster.predict(chosen[asked], raw_score=True, num_iteration=count, num_threads=1)
+            raw[i, asked] += np.asarray(predicted).reshape(raw[i, asked].shape)
+
+    # Folds side by side, one thread each: LightGBM's own threads wait for each other at every split.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(predict, range(FOLDS)))
+    return raw
+
+
+def _grow(
+    features: Float32s, target: Codes, start: Floats, parameters: Parameters, rounds: int, seed: int
+) -> lgb.Booster:
+    fixed = {"seed": seed, "deterministic": True, "force_row_wise": True, "num_threads": 1, "verbosity": -1}
+    return lgb.train({**parameters, **fixed}, lgb.Dataset(features, target, init_score=start.ravel(order="F")), rounds)

@@ -1,0 +1,120 @@
+"""How good forecasts are on rows with known outcomes, beside what any model has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from features.event_log import Floats
+from features.journey import Journey, conversion_column
+from models.journey_model import Asked, JourneyModel
+from training.baselines import prevalence, recency, stage_prevalence, stage_recency
+from training.labels import LabelledRows
+from training.metrics import ConversionVerdict, StageVerdict, judge_conversion, judge_stage
+from training.split import FOLDS, person_folds
+
+MODEL, RECENCY, PREVALENCE = "journeycast", "recency", "prevalence"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Verdicts by target (a conversion's score column) and contender; `stage` is empty where no stage is known."""
+
+    conversion: dict[str, dict[str, ConversionVerdict]]
+    stage: dict[str, StageVerdict]
+    stages: tuple[str, ...]
+
+    def metrics(self) -> dict[str, float]:
+        """Flat names for a tracker, the model's own under their target, its opponents' under theirs."""
+        flat: dict[str, float] = {}
+        for target, verdicts in self.conversion.items():
+            for contender, verdict in verdicts.items():
+                flat |= verdict.as_dict(_prefix(target, contender))
+        for contender, stage_verdict in self.stage.items():
+            flat |= stage_verdict.as_dict(self.stages, _prefix("stage", contender))
+        return flat
+
+
+@dataclass(frozen=True, eq=False)
+class Forecasts:
+    """What was forecast for some labelled rows: (rows, stages), (rows, horizons), and the opponents' only input."""
+
+    stage: Floats | None
+    conversion: Floats | None
+    days_since_own_last: Floats
+
+
+def forecast_rows(model: JourneyModel, asked: Asked) -> Forecasts:
+    """The model's forecasts of rows that its reader has read."""
+    forecast = model.forecast(asked)
+    return Forecasts(forecast.stage, forecast.conversion, model.days_since_own_last(asked))
+
+
+def judge(
+    forecasts: Forecasts, rows: LabelledRows, horizons_days: Sequence[int | None], journey: Journey, seed: int
+) -> Judgement:
+    """Judge forecasts of `rows` whose columns are for `horizons_days`.
+
+    The opponents are given an advantage: prevalence is that of the rows judged, and recency, a logistic regression on
+    the days since the customer's own last act, is fitted on these rows in person-wise folds.
+    """
+    conversion: dict[str, dict[str, ConversionVerdict]] = {}
+    if forecasts.conversion is not None:
+        for h, horizon in enumerate(horizons_days):
+            if horizon in rows.horizons_days:
+                truth = rows.converted[:, rows.horizons_days.index(horizon)]
+                verdicts = _judge_conversion(forecasts.conversion[:, h], truth, forecasts, rows, seed)
+                conversion |= {conversion_column(horizon): verdicts} if verdicts else {}
+    stage = {} if forecasts.stage is None else _judge_stage(forecasts.stage, forecasts, rows, seed)
+    return Judgement(conversion, stage, journey.stages)
+
+
+def _judge_conversion(
+    probability: Floats, truth: Any, forecasts: Forecasts, rows: LabelledRows, seed: int
+) -> dict[str, ConversionVerdict]:
+    known = np.flatnonzero(truth >= 0)
+    if len(known) == 0:
+        return {}
+    converted, days = truth[known] == 1, forecasts.days_since_own_last[known]
+    person = [rows.customer_id[row] for row in known]
+    contenders = {
+        MODEL: probability[known],
+        RECENCY: _in_folds(lambda learn, asked: recency(days[learn], converted[learn], days[asked]), person, seed),
+        PREVALENCE: prevalence(converted, len(known)),
+    }
+    return {name: judge_conversion(converted, values, person, seed) for name, values in contenders.items()}
+
+
+def _judge_stage(probabilities: Floats, forecasts: Forecasts, rows: LabelledRows, seed: int) -> dict[str, StageVerdict]:
+    known = np.flatnonzero(rows.stage >= 0)
+    if len(known) == 0:
+        return {}
+    stage, days = rows.stage[known].astype(np.int64), forecasts.days_since_own_last[known]
+    person, n_stages = [rows.customer_id[row] for row in known], probabilities.shape[1]
+
+    def by_recency(learn: Any, asked: Any) -> Floats:
+        return stage_recency(days[learn], stage[learn], n_stages, days[asked])
+
+    contenders = {
+        MODEL: probabilities[known],
+        RECENCY: _in_folds(by_recency, person, seed),
+        PREVALENCE: stage_prevalence(stage, n_stages, len(known)),
+    }
+    return {name: judge_stage(stage, values, person, seed) for name, values in contenders.items()}
+
+
+def _in_folds(predict: Callable[[Any, Any], Floats], person: Sequence[str], seed: int) -> Floats:
+    folds = person_folds(person, FOLDS, seed)
+    parts = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(FOLDS)]
+    predicted = [(asked, predict(learn, asked)) for learn, asked in parts if len(asked) and len(learn)]
+    result = np.zeros((len(person), *predicted[0][1].shape[1:]))
+    for asked, values in predicted:
+        result[asked] = values
+    return result
+
+
+def _prefix(target: str, contender: str) -> str:
+    return target if contender == MODEL else f"{target}/{contender}"

@@ -1,0 +1,54 @@
+"""Labelled rows become a journey model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from features.errors import BadData
+from features.event_log import Bools, EventLog, is_known
+from features.journey import Journey
+from features.rows import Embed
+from features.stage_rules import evidence_rows
+from features.vocabulary import learn_vocabulary
+from models.journey_model import JourneyModel, Reader
+from models.reliability import learn_usual_range
+from training.boosting import telling_columns
+from training.fit_conversion import fit_conversion
+from training.fit_stage import fit_stage
+from training.labels import LabelledRows
+from training.progress import Report, silent
+from training.split import FOLDS, person_folds
+
+
+def fit(
+    rows: LabelledRows, log: EventLog, journey: Journey, embed: Embed | None, seed: int, report: Report = silent
+) -> JourneyModel:
+    """Fit a journey model on all the rows; `embed` None leaves the conversation out.
+
+    Calibration, intervals and the number of trees come from five person-wise folds of the rows. Deterministic for a
+    seed on one machine. Raises BadData where there is nothing to learn, or too few conversions.
+    """
+    vocabulary = learn_vocabulary(log, _usable(rows, log, journey))
+    reader = Reader(journey, vocabulary, embed is not None, rows.stage_by_rule)
+    asked = reader.read(log, rows.customer, rows.as_of_us, embed)
+    folds = person_folds(rows.customer_id, FOLDS, seed)
+    stage = fit_stage(asked.stage, rows.stage, len(journey.stages), folds, seed, report)
+    conversion = fit_conversion(asked.conversion, rows.horizons_days, rows.converted, folds, seed, report)
+    if stage is None and conversion is None:
+        raise BadData(
+            "nothing_to_learn",
+            "no row has a known stage and no horizon has known conversions; expected a labels file with `stage` or "
+            f"`converted`, label rules that are met, or touchpoints with {', '.join(journey.conversion.actions)}",
+        )
+    features = asked.conversion.features
+    return JourneyModel(reader, stage, conversion, learn_usual_range(features, telling_columns(features)), {})
+
+
+def _usable(rows: LabelledRows, log: EventLog, journey: Journey) -> Bools:
+    """Touchpoints that some row may know: those of its customer by its last as_of, and not hidden."""
+    last_us = np.full(len(log.customer_ids), np.iinfo(np.int64).min)
+    known = rows.customer >= 0
+    np.maximum.at(last_us, rows.customer[known], rows.as_of_us[known])
+    hidden = evidence_rows(journey.hidden_evidence(labels_by_rule=False), log)
+    usable: Bools = is_known(log.known_us, np.repeat(last_us, np.diff(log.offsets))) & ~hidden
+    return usable

@@ -1,0 +1,129 @@
+"""The conversion model fitted: a hazard for each interval between horizons, calibrated out of fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+
+from features.aggregate import Float32s
+from features.errors import BadData
+from features.event_log import Bools, Floats
+from features.journey import conversion_column
+from features.rows import FeatureRows
+from models.calibration import Sigmoid, fit_sigmoid
+from models.conversion import ConversionModel, Hazard, cumulative
+from models.intervals import fit_venn_abers
+from training.boosting import Parameters, grow, out_of_fold, telling_columns
+from training.progress import Report
+from training.text_heads import learn_text_head
+
+LEAST_OF_EACH: Final = 20  # rows with a conversion, and without one
+# Few, shallow, strongly regularised trees: positives are rare, and library defaults overfit them.
+TREES: Final[Parameters] = {
+    "objective": "binary",
+    "learning_rate": 0.05,
+    "num_leaves": 5,
+    "min_data_in_leaf": 20,
+    "lambda_l2": 20.0,
+    "feature_fraction": 0.15,
+    "bagging_fraction": 0.7,
+    "bagging_freq": 1,
+    "max_bin": 63,
+}
+ROUNDS: Final = (60, 120, 240, 400)  # the best out of fold is taken
+
+Codes = npt.NDArray[np.int8]
+
+
+def fit_conversion(
+    rows: FeatureRows,
+    horizons_days: Sequence[int | None],
+    converted: Codes,
+    folds: Codes,
+    seed: int,
+    report: Report,
+) -> ConversionModel | None:
+    """Fit on rows whose `converted` (rows, horizons) is 1 or 0; -1 is unknown. None where nothing is known.
+
+    Raises BadData, naming the counts, where a horizon has fewer than 20 conversions or 20 rows without one.
+    """
+    if (converted < 0).all():
+        return None
+    _refuse_too_few(horizons_days, converted)
+    report("Learning what words tell of converting", 0, 1)
+    last = converted[:, -1:]
+    learnt = None if rows.pools is None else learn_text_head(rows.pools, last[:, 0] >= 0, last == 1, folds)
+    report("Learning what words tell of converting", 1, 1)
+    words = np.zeros(len(converted)) if learnt is None else learnt[1][:, 0]
+    hazards, chances = [], []
+    for h, horizon in enumerate(horizons_days):
+        report(f"Fitting {conversion_column(horizon)}", 0, 1)
+        hazard, log_odds = _fit_hazard(rows.features, words, _happened_between(converted, h), folds, seed)
+        hazards.append(hazard)
+        chances.append(expit(log_odds))
+        report(f"Fitting {conversion_column(horizon)}", 1, 1)
+    probabilities = cumulative(np.stack(chances, axis=1))
+    known = converted >= 0
+    return ConversionModel(
+        horizons_days=tuple(horizons_days),
+        hazards=tuple(hazards),
+        intervals=tuple(
+            fit_venn_abers(probabilities[known[:, h], h], converted[known[:, h], h] == 1)
+            for h in range(len(horizons_days))
+        ),
+        base_log_odds=np.array([_base_log_odds(_happened_between(converted, h)) for h in range(len(horizons_days))]),
+        reference=np.sort(probabilities[known[:, 0], 0]),
+        text_head=None if learnt is None else learnt[0],
+    )
+
+
+def _refuse_too_few(horizons_days: Sequence[int | None], converted: Codes) -> None:
+    faults = []
+    for h, horizon in enumerate(horizons_days):
+        yes, no = int((converted[:, h] == 1).sum()), int((converted[:, h] == 0).sum())
+        if yes < LEAST_OF_EACH or no < LEAST_OF_EACH:
+            faults.append(
+                f"{conversion_column(horizon)}: found {yes} rows with a conversion and {no} without, expected at least "
+                f"{LEAST_OF_EACH} of each; give more customers, a longer record or a longer horizon"
+            )
+        elif not (_happened_between(converted, h) == 1).any():
+            faults.append(
+                f"{conversion_column(horizon)}: nobody converted between {horizons_days[h - 1]} and {horizon} days; "
+                "leave one of the two horizons out of the journey file"
+            )
+    if faults:
+        raise BadData("too_few_conversions", faults)
+
+
+def _happened_between(converted: Codes, h: int) -> Codes:
+    """Whether a conversion fell between horizon h-1 and h: 1, 0, or -1 for those who had converted or are unknown."""
+    if h == 0:
+        return converted[:, 0]
+    return np.where(converted[:, h - 1] == 0, converted[:, h], -1).astype(np.int8)
+
+
+def _fit_hazard(features: Float32s, words: Floats, happened: Codes, folds: Codes, seed: int) -> tuple[Hazard, Floats]:
+    """The hazard fitted on all known rows, and log-odds of every row by trees that never saw its person."""
+    known = happened >= 0
+    columns = telling_columns(features[known])
+    silent = Sigmoid(0.0, _base_log_odds(happened))
+    start = fit_sigmoid(words[known], happened[known] == 1) if words.any() else silent
+    begun = start.log_odds(words)[:, None]
+    raw = out_of_fold(features, happened, begun, columns, folds, TREES, ROUNDS, seed)[:, :, 0]
+    best = int(np.argmin([_log_loss(scores[known], happened[known] == 1) for scores in raw]))
+    sigmoid = fit_sigmoid(raw[best, known], happened[known] == 1)
+    trees = grow(features, happened, begun, columns, TREES, ROUNDS[best], seed)
+    return Hazard(start, trees, sigmoid), sigmoid.log_odds(raw[best])
+
+
+def _base_log_odds(happened: Codes) -> float:
+    rate = float(happened[happened >= 0].mean())
+    return float(np.log(rate / (1 - rate)))
+
+
+def _log_loss(log_odds: Floats, happened: Bools) -> float:
+    return float(np.mean(np.logaddexp(0.0, log_odds) - happened * log_odds))

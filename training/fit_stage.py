@@ -1,0 +1,74 @@
+"""The stage model fitted: one class for each stage that the rows show, calibrated out of fold."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from features.event_log import Floats, Int64s
+from features.rows import FeatureRows
+from models.calibration import fit_temperature
+from models.intervals import fit_stage_thresholds
+from models.stage import COVERAGE, StageModel, class_probabilities
+from training.boosting import Parameters, grow, out_of_fold, telling_columns
+from training.progress import Report
+from training.text_heads import learn_text_head
+
+TREES: Final[Parameters] = {
+    "objective": "multiclass",
+    "learning_rate": 0.1,
+    "num_leaves": 8,
+    "min_data_in_leaf": 20,
+    "lambda_l2": 5.0,
+    "feature_fraction": 0.2,
+    "bagging_fraction": 0.7,
+    "bagging_freq": 1,
+    "max_bin": 63,
+}
+ROUNDS: Final = (40, 80, 160)  # the best out of fold is taken
+
+Codes = npt.NDArray[np.int8]
+
+
+def fit_stage(
+    rows: FeatureRows, stage: Codes, n_stages: int, folds: Codes, seed: int, report: Report
+) -> StageModel | None:
+    """Fit on rows whose `stage` is known (not -1). None where no stage is known."""
+    known = stage >= 0
+    classes = np.unique(stage[known]).astype(np.int64)
+    if len(classes) == 0:
+        return None
+    if len(classes) == 1:
+        return StageModel(n_stages, classes, np.ones(1), None, 1.0, np.zeros(1), None)
+    coded = np.where(known, np.searchsorted(classes, stage), -1).astype(np.int8)
+    truth = coded[known].astype(np.int64)
+    shares = np.bincount(truth) / len(truth)
+    report("Learning what words tell of the stage", 0, 1)
+    of_class = coded[:, None] == np.arange(len(classes))
+    learnt = None if rows.pools is None else learn_text_head(rows.pools, known, of_class, folds)
+    start = np.zeros((len(coded), len(classes))) if learnt is None else learnt[1]
+    report("Learning what words tell of the stage", 1, 1)
+    report("Fitting the stage", 0, 1)
+    columns = telling_columns(rows.features[known])
+    parameters = {**TREES, "num_class": len(classes)}
+    raw = out_of_fold(rows.features, coded, start, columns, folds, parameters, ROUNDS, seed)[:, known]
+    temperatures = [fit_temperature(scores, truth) for scores in raw]
+    probabilities = [class_probabilities(scores, factor) for scores, factor in zip(raw, temperatures, strict=True)]
+    best = int(np.argmin([_log_loss(p, truth) for p in probabilities]))
+    trees = grow(rows.features, coded, start, columns, parameters, ROUNDS[best], seed)
+    report("Fitting the stage", 1, 1)
+    return StageModel(
+        n_stages=n_stages,
+        classes=classes,
+        shares=shares,
+        trees=trees,
+        temperature=temperatures[best],
+        thresholds=fit_stage_thresholds(probabilities[best], truth, COVERAGE),
+        text_head=None if learnt is None else learnt[0],
+    )
+
+
+def _log_loss(probabilities: Floats, truth: Int64s) -> float:
+    return float(-np.log(probabilities[np.arange(len(truth)), truth]).mean())

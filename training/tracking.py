@@ -1,0 +1,103 @@
+"""Runs and models in MLflow: the only `import mlflow`."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from features.errors import BadEnvironment, BadUsage
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+import mlflow  # it reads these when imported
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+
+EXPERIMENT = "journeycast"
+REGISTERED_MODEL = "journeycast"
+CHAMPION = "champion"
+STORE = "sqlite:///mlflow.db"
+LOADER = "serving.pyfunc"
+ASKED = ModelSignature(
+    inputs=Schema([ColSpec(DataType.string, name) for name in ("customer_id", "as_of", "touchpoints")]),
+)
+
+
+@contextmanager
+def tracked_run(name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[str]:
+    """One run in MLflow; yields its id. A failure inside marks it FAILED.
+
+    The store is MLFLOW_TRACKING_URI, or `mlflow.db` in the working folder. Raises BadEnvironment where it is out of
+    reach.
+    """
+    _connect()
+    try:
+        mlflow.set_experiment(EXPERIMENT)
+        run = mlflow.start_run(run_name=name, tags=dict(tags))
+    except MlflowException as error:
+        raise _unreachable(error) from None
+    with run:
+        mlflow.log_params(dict(parameters))
+        yield run.info.run_id
+
+
+def log_metrics(metrics: Mapping[str, float]) -> None:
+    """Record figures in the current run."""
+    mlflow.log_metrics(dict(metrics))
+
+
+def log_bundle(bundle: Path, register: bool) -> str | None:
+    """Record the bundle in the current run as a pyfunc; with `register`, as a new version of the registered model.
+
+    The first version ever registered becomes the champion. Returns the version.
+    """
+    logged = mlflow.pyfunc.log_model(
+        name="bundle",
+        loader_module=LOADER,
+        data_path=str(bundle),
+        signature=ASKED,
+        pip_requirements=["journeycast"],
+        registered_model_name=REGISTERED_MODEL if register else None,
+    )
+    if not register:
+        return None
+    version = str(logged.registered_model_version)
+    client = mlflow.MlflowClient()
+    if CHAMPION not in client.get_registered_model(REGISTERED_MODEL).aliases:
+        client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, version)
+    return version
+
+
+def download_bundle(reference: str) -> Path:
+    """The bundle folder behind an MLflow reference, copied into a temporary folder.
+
+    Raises BadUsage where the reference leads nowhere or to something else than a bundle.
+    """
+    _connect()
+    try:
+        local = Path(mlflow.artifacts.download_artifacts(reference, dst_path=tempfile.mkdtemp(prefix="journeycast-")))
+        flavor = mlflow.models.Model.load(local).flavors["python_function"]
+    except (MlflowException, OSError, KeyError):
+        raise BadUsage(
+            "no_model", f"{reference} was not found in {mlflow.get_tracking_uri()}; check the name, alias and store"
+        ) from None
+    if flavor.get("loader_module") != LOADER:
+        raise BadUsage("no_model", f"{reference} is not a Journeycast model")
+    return local / str(flavor["data"])
+
+
+def _connect() -> None:
+    if "MLFLOW_TRACKING_URI" not in os.environ:
+        mlflow.set_tracking_uri(STORE)
+
+
+def _unreachable(error: Exception) -> BadEnvironment:
+    return BadEnvironment(
+        "tracking_unreachable",
+        f"MLflow at {mlflow.get_tracking_uri()} cannot be used ({type(error).__name__}); set MLFLOW_TRACKING_URI",
+    )
