@@ -16,6 +16,7 @@ from rich.progress import Progress, TaskID, TimeRemainingColumn
 from features.errors import BadData, BadEnvironment, BadUsage, Fault
 
 if TYPE_CHECKING:
+    from features.embedder import Embedder
     from features.event_log import EventLog
     from features.journey import Journey
     from features.rows import Embed
@@ -91,16 +92,17 @@ def train(
     frame = load_journey(journey)
     log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv")
     rows = _labelled_rows(frame, log, labels, split, max_reject_share)
-    folder, embed = _embedder(embedder, log)
+    folder, text = _embedder(embedder, log)
     parameters = {
         "journey": frame.name,
         "seed": seed,
         "rows": len(rows),
         "split": split,
-        "reads_text": embed is not None,
+        "reads_text": text is not None,
     }
     with tracking.tracked_run(out.name, parameters, {"labels": "given" if labels else "by rule"}) as run:
         with _progress() as report:
+            embed = None if text is None else _watched(text, report)
             training = fit_and_judge(rows, log, frame, embed, seed, report)
         version = save_bundle(training.model, folder, out)
         tracking.log_metrics(training.judgement.metrics() if training.judgement else {})
@@ -239,14 +241,18 @@ def _labelled_rows(
     return rows_by_labels(journey, log, chosen)
 
 
-def _embedder(source: str, log: EventLog) -> tuple[Path, Embed] | tuple[None, None]:
+def _embedder(source: str, log: EventLog) -> tuple[Path, Embedder] | tuple[None, None]:
     if source == "none" or not log.texts:
         return None, None
     from features.embedder import Embedder
     from training.embedder_export import exported_embedder
 
     folder = exported_embedder(source)
-    return folder, Embedder.with_cache(folder, threads=2).embed
+    return folder, Embedder.with_cache(folder, threads=2)
+
+
+def _watched(embedder: Embedder, report: Callable[[str, int, int], None]) -> Embed:
+    return lambda texts: embedder.embed(texts, lambda done, total: report("Embedding messages", done, total))
 
 
 def _bundle_folder(reference: str) -> Path:

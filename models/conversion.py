@@ -69,5 +69,4 @@ class ConversionModel:
 
 def cumulative(hazards: Floats) -> Floats:
     """Probability of having converted by each horizon, from the hazard of each interval. Shape (rows, horizons)."""
-    probabilities: Floats = 1.0 - np.cumprod(1.0 - hazards, axis=1)
-    return probabilities
+    return np.asarray(1.0 - np.cumprod(1.0 - hazards, axis=1))
