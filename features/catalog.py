@@ -84,5 +84,7 @@ def _words(kind: Kind) -> str:
             return f"by the {kind.name}"
         case "message":
             return f"message by the {kind.name}"
+        case "channel and action":
+            return kind.name
         case _:
             return f"{kind.family} {kind.name}"

@@ -67,7 +67,9 @@ class Endpoint:
 
     def install(self, scorer: HistoryScorer) -> None:
         """Serve with `scorer` from now on, if it answers a golden request; otherwise raise and leave things alone."""
-        rows = scorer.score_histories([("golden", _GOLDEN_TOUCHPOINTS), ("empty", [])], to_us(_GOLDEN_AS_OF))
+        golden = [("golden", _GOLDEN_TOUCHPOINTS), ("empty", [])]
+        # With reasons, so that the first caller of any kind finds everything loaded and compiled.
+        rows = scorer.score_histories(golden, to_us(_GOLDEN_AS_OF), reasons=True)
         _check_rows(rows, 2)
         self.scorer = scorer
 

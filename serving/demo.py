@@ -25,7 +25,7 @@ from rich.table import Table
 from features.errors import BadEnvironment, BadUsage
 
 START_LIMIT_S = 120
-AS_OF = datetime(2025, 5, 1, tzinfo=UTC)
+AS_OF = datetime(2025, 7, 1, tzinfo=UTC)  # where the simulated record ends
 MARK = "facts.json"  # of a simulation: a folder without it is not the demo's to clear
 TIMES = pl.col("occurred_at", "recorded_at").dt.to_string("iso:strict")
 
@@ -68,9 +68,10 @@ def run(out: Path, customers: int) -> None:
     scored = pl.read_parquet(scores)
     console.print(_market_table(scored))
     console.rule("4. Serve, and ask about one customer over HTTP")
-    warmest = scored.filter(pl.col("reliability") == "ok").sort("conversion_90d", descending=True)[0]
+    not_yet = scored.filter(pl.col("conversion_90d").is_not_null() & (pl.col("reliability") == "ok"))
+    warmest = not_yet.sort("conversion_90d", descending=True)[0]
     with _endpoint(out) as url:
-        answer = _ask(url, touchpoints, str(warmest["customer_id"][0]))
+        answer = _ask(out, url, touchpoints, str(warmest["customer_id"][0]))
     console.print(_customer_table(answer["scores"][0]))
     same = answer["scores"][0]["conversion_90d"] == warmest["conversion_90d"][0]
     console.print(f"The endpoint and the batch {'agree to the last bit' if same else 'DIFFER'}.")
@@ -86,12 +87,16 @@ def _store(out: Path) -> str:
 
 def _journeycast(out: Path, *arguments: object) -> None:
     words = [str(argument) for argument in arguments]
-    console.print(f"[dim]$ journeycast {' '.join(words)}[/]")
+    _show(out, f"journeycast {' '.join(words)}")
     done = subprocess.run(_command(*words), cwd=out, env=_environment(out), check=False)
     if done.returncode:
         raise BadEnvironment(
             "demo_failed", f"`journeycast {words[0]}` ended with exit code {done.returncode}; see above"
         )
+
+
+def _show(out: Path, command: str) -> None:
+    console.print(f"$ {command.replace(f'{out}/', '')}", style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def _command(*words: str) -> list[str]:
@@ -108,7 +113,7 @@ def _endpoint(out: Path) -> Iterator[str]:
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     words = ["serve", "--bundle", str(out / "bundle"), "--port", str(port)]
-    console.print(f"[dim]$ journeycast {' '.join(words)}[/]")
+    _show(out, f"journeycast {' '.join(words)}")
     with (out / "serve.log").open("w") as log:
         server = subprocess.Popen(_command(*words), cwd=out, env=_environment(out), stdout=log, stderr=log)
     try:
@@ -137,7 +142,7 @@ def _wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> N
     raise BadEnvironment("demo_failed", f"the endpoint did not become ready in {START_LIMIT_S} s; see {log}")
 
 
-def _ask(url: str, touchpoints: Path, customer_id: str) -> dict[str, Any]:
+def _ask(out: Path, url: str, touchpoints: Path, customer_id: str) -> dict[str, Any]:
     history = pl.read_parquet(touchpoints).filter(pl.col("customer_id") == customer_id).with_columns(TIMES)
     rows = [{name: value for name, value in row.items() if value is not None} for row in history.iter_rows(named=True)]
     question = {
@@ -148,9 +153,7 @@ def _ask(url: str, touchpoints: Path, customer_id: str) -> dict[str, Any]:
     request = urllib.request.Request(
         f"{url}/score", json.dumps(question).encode(), {"Content-Type": "application/json"}, method="POST"
     )
-    console.print(
-        f"[dim]$ curl {url}/score -H 'Content-Type: application/json' -d '{{\"as_of\": …, \"customers\": [1]}}'[/]"
-    )
+    _show(out, f"curl {url}/score -H 'Content-Type: application/json' -d '{{\"as_of\": …, \"customers\": […]}}'")
     started = time.perf_counter()
     with urllib.request.urlopen(request, timeout=60) as response:
         answer: dict[str, Any] = json.load(response)

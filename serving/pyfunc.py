@@ -18,7 +18,7 @@ ONE_CUSTOMER = Limits(customers=1, touchpoints=1_000_000)
 
 
 class JourneycastModel:
-    """Answers a frame of customer_id, as_of (ISO time with zone) and touchpoints (a JSON list) with the score columns."""
+    """Answers a frame of customer_id, as_of (ISO time with zone) and touchpoints (a JSON list) with scores."""
 
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from features.errors import BadEnvironment, BadUsage
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 import mlflow  # it reads these when imported
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
@@ -56,21 +60,23 @@ def log_bundle(bundle: Path, register: bool) -> str | None:
 
     The first version ever registered becomes the champion. Returns the version.
     """
-    logged = mlflow.pyfunc.log_model(
-        name="bundle",
-        loader_module=LOADER,
-        data_path=str(bundle),
-        signature=ASKED,
-        pip_requirements=["journeycast"],
-        registered_model_name=REGISTERED_MODEL if register else None,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*An input example was not provided")  # it would be a customer's data
+        logged = mlflow.pyfunc.log_model(
+            name="bundle",
+            loader_module=LOADER,
+            data_path=str(bundle),
+            signature=ASKED,
+            pip_requirements=[f"journeycast=={version('journeycast')}"],
+            registered_model_name=REGISTERED_MODEL if register else None,
+        )
     if not register:
         return None
-    version = str(logged.registered_model_version)
+    registered = str(logged.registered_model_version)
     client = mlflow.MlflowClient()
     if CHAMPION not in client.get_registered_model(REGISTERED_MODEL).aliases:
-        client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, version)
-    return version
+        client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, registered)
+    return registered
 
 
 def download_bundle(reference: str) -> Path:
@@ -92,6 +98,8 @@ def download_bundle(reference: str) -> Path:
 
 
 def _connect() -> None:
+    for chatty in ("mlflow", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     if "MLFLOW_TRACKING_URI" not in os.environ:
         mlflow.set_tracking_uri(STORE)
 

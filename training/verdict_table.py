@@ -13,9 +13,10 @@ from training.metrics import ConversionVerdict, StageVerdict
 
 def verdict_table(judgement: Judgement) -> Table:
     """One line a target and contender; brackets hold 95 % intervals by person."""
-    table = Table(title="How good the forecasts are [dim](95 % intervals, resampled by person)[/]")
+    table = Table(title="How good the forecasts are [dim](below: 95 % intervals, resampled by person)[/]")
     for heading in ("forecast", "by", "rows", "base rate", "ROC AUC", "average precision", "log loss", "ECE"):
-        table.add_column(heading, justify="left" if heading in ("forecast", "by") else "right")
+        names = heading in ("forecast", "by")
+        table.add_column(heading, justify="left" if names else "right", no_wrap=names)
     for target, verdicts in judgement.conversion.items():
         for contender, verdict in verdicts.items():
             table.add_row(target, contender, *_conversion_cells(verdict))
@@ -41,4 +42,8 @@ def _stage_cells(verdict: StageVerdict) -> Iterator[str]:
 def _cell(estimate: Estimate) -> str:
     if estimate.reason:
         return "–"
-    return f"{estimate.value:.3f} [dim]{estimate.low:.3f}–{estimate.high:.3f}[/]"
+    return f"{estimate.value:.3f}\n[dim]{_short(estimate.low)}–{_short(estimate.high)}[/]"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")
