@@ -20,12 +20,12 @@ from rich.table import Table
 from features.aggregate import Float32s
 from features.embedder import Embedder
 from features.event_log import EventLog, Floats, Int64s
-from features.journey import Journey, load_journey
+from features.journey import Journey, conversion_column, load_journey
 from features.labels_file import Labels, read_labels
 from features.rows import Embed
 from features.touchpoints import read_touchpoints
 from training.embedder_export import exported_embedder
-from training.evaluate import MODEL, PREVALENCE, RECENCY, Forecasts, forecast_rows, judge
+from training.evaluate import MODEL, PREVALENCE, RECENCY, Forecasts, forecast_rows, gains_over_recency, judge
 from training.fit import fit
 from training.labels import LabelledRows, rows_by_labels
 from training.metrics import ConversionVerdict, Estimate
@@ -93,6 +93,9 @@ def main() -> None:
     summary = Table(title="Conversion: this program beside recency and prevalence (95 % intervals by person)")
     for heading in ("data", "n", "base rate", "by", "ROC AUC", "average precision", "log loss", "Brier", "ECE"):
         summary.add_column(heading, justify="right")
+    gain = Table(title="What this program gains over recency, both measured in each resample of the persons")
+    for heading in ("data", "ROC AUC", "average precision", "log loss"):
+        gain.add_column(heading, justify="right")
     for name in arguments.only:
         started = time.perf_counter()
         data = DataSet.read(arguments.data / name)
@@ -101,9 +104,13 @@ def main() -> None:
         for target, verdicts in judgement.conversion.items():
             for contender in (MODEL, RECENCY, PREVALENCE):
                 summary.add_row(f"{name} {target}", *_cells(contender, verdicts[contender]))
+        for h, horizon in enumerate(data.rows.horizons_days):
+            differences = gains_over_recency(forecasts, data.rows.take(rows), h, SEED)
+            gain.add_row(f"{name} {conversion_column(horizon)}", *map(_signed, differences))
         summary.add_section()
         console.print(verdict_table(judgement), f"{name}: {time.perf_counter() - started:.0f} s\n")
     console.print(summary)
+    console.print(gain)
 
 
 def _cells(contender: str, verdict: ConversionVerdict) -> Iterator[str]:
@@ -114,6 +121,10 @@ def _cells(contender: str, verdict: ConversionVerdict) -> Iterator[str]:
 
 def _interval(figure: Estimate) -> str:
     return f"{figure.value:.3f} [dim]{figure.low:.3f}–{figure.high:.3f}[/]"
+
+
+def _signed(figure: Estimate) -> str:
+    return f"{figure.value:+.3f} [dim]{figure.low:+.3f} to {figure.high:+.3f}[/]"
 
 
 def _embed(log: EventLog) -> Embed | None:

@@ -122,7 +122,8 @@ class _Seen:
 
 
 def _kinds(family: Family, names: Iterable[str]) -> tuple[Kind, ...]:
-    return tuple(Kind(family, name) for name in names)
+    # A channel may itself be called "(other)", and two pairs may be written alike: a name stands for one kind.
+    return tuple(Kind(family, name) for name in dict.fromkeys(names))
 
 
 def _names(codes: Int32s, names: list[str]) -> list[str]:

@@ -55,5 +55,6 @@ def fit_stage_thresholds(probabilities: Floats, stage: Int64s, coverage: float) 
 
 
 def _least(own: Floats, coverage: float) -> float:
-    rank = int(np.floor((1 - coverage) * (len(own) + 1)))  # the finite-sample correction of split conformal prediction
+    # The finite-sample correction of split conformal prediction; 1 - 0.9 is a little less than a tenth.
+    rank = int(np.floor((1 - coverage) * (len(own) + 1) + 1e-9))
     return float(np.sort(own)[rank - 1]) if rank >= 1 else 0.0

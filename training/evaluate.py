@@ -8,12 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from features.event_log import Floats
+from features.event_log import Bools, Floats
 from features.journey import Journey, conversion_column
 from models.journey_model import Asked, JourneyModel
 from training.baselines import prevalence, recency, stage_prevalence, stage_recency
 from training.labels import LabelledRows
-from training.metrics import ConversionVerdict, StageVerdict, judge_conversion, judge_stage
+from training.metrics import (
+    ConversionMetric,
+    ConversionVerdict,
+    Estimate,
+    StageVerdict,
+    judge_conversion,
+    judge_stage,
+    paired_difference,
+)
 from training.split import FOLDS, person_folds
 
 MODEL, RECENCY, PREVALENCE = "journeycast", "recency", "prevalence"
@@ -72,6 +80,24 @@ def judge(
     return Judgement(conversion, stage, journey.stages)
 
 
+def gains_over_recency(forecasts: Forecasts, rows: LabelledRows, h: int, seed: int) -> list[Estimate]:
+    """ROC AUC, average precision and log loss of the forecast for horizon `h`, each minus that of recency, paired."""
+    if forecasts.conversion is None:
+        return []
+    known = np.flatnonzero(rows.converted[:, h] >= 0)
+    converted, person = rows.converted[known, h] == 1, [rows.customer_id[row] for row in known]
+    opponent = _by_recency(forecasts.days_since_own_last[known], converted, person, seed)
+    metrics: tuple[ConversionMetric, ...] = ("roc_auc", "average_precision", "log_loss")
+    return [
+        paired_difference(metric, converted, forecasts.conversion[known, h], opponent, person, seed)
+        for metric in metrics
+    ]
+
+
+def _by_recency(days: Floats, converted: Bools, person: Sequence[str], seed: int) -> Floats:
+    return _in_folds(lambda learn, asked: recency(days[learn], converted[learn], days[asked]), person, seed)
+
+
 def _judge_conversion(
     probability: Floats, truth: Any, forecasts: Forecasts, rows: LabelledRows, seed: int
 ) -> dict[str, ConversionVerdict]:
@@ -82,7 +108,7 @@ def _judge_conversion(
     person = [rows.customer_id[row] for row in known]
     contenders = {
         MODEL: probability[known],
-        RECENCY: _in_folds(lambda learn, asked: recency(days[learn], converted[learn], days[asked]), person, seed),
+        RECENCY: _by_recency(days, converted, person, seed),
         PREVALENCE: prevalence(converted, len(known)),
     }
     return {name: judge_conversion(converted, values, person, seed) for name, values in contenders.items()}

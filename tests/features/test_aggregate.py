@@ -1,0 +1,365 @@
+"""The one pass over the log: all measures of six touchpoints by hand, edges to the microsecond, then what must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.aggregate import HISTORY_MEASURES, aggregate, width
+from features.event_log import EventLog, to_us
+from features.vocabulary import OTHER, Kind, Vocabulary
+
+AS_OF = datetime(2024, 5, 19, 23, 45, tzinfo=UTC)  # a Sunday
+ONE_US = timedelta(microseconds=1)
+
+VOCABULARY = Vocabulary(
+    kinds=(
+        Kind("any", "touchpoint"),
+        *(Kind("actor", name) for name in ("customer", "company")),
+        *(Kind("channel", name) for name in ("email", "web", OTHER)),
+        *(Kind("action", name) for name in ("mailed", "viewed", OTHER)),
+        *(Kind("channel and action", name) for name in ("email / mailed", "email / viewed")),
+        *(Kind("campaign", name) for name in ("spring", OTHER)),
+        *(Kind("message", name) for name in ("customer", "company")),
+    ),
+    known_channels=frozenset({"email", "web"}),
+    known_actions=frozenset({"mailed", "viewed", "purchased", "wrote"}),
+)
+
+
+@dataclass(frozen=True)
+class Touch:
+    """A touchpoint in the contract's columns, without its customer."""
+
+    occurred_at: datetime
+    channel: str = "web"
+    action: str = "viewed"
+    actor: str = "customer"
+    value: float | None = None
+    campaign: str | None = None
+    text: str | None = None
+    recorded_at: datetime | None = None
+    event_id: str | None = None
+    variant: str | None = None
+    conversation_id: str | None = None
+
+
+Rows = np.ndarray[Any, np.dtype[np.float32]]
+Measures = dict[str, float]
+
+
+def days(number: float) -> timedelta:
+    return timedelta(days=number)
+
+
+def rows_of(log: EventLog, customer: Sequence[int], moments: Sequence[datetime], hidden_action: str = "") -> Rows:
+    hidden = np.array([log.actions[code] == hidden_action for code in log.action], dtype=np.bool_)
+    as_of_us = np.array([to_us(moment) for moment in moments], dtype=np.int64)
+    return aggregate(log, VOCABULARY, hidden, np.array(customer, dtype=np.int64), as_of_us)
+
+
+def rows_at(history: Sequence[Touch], moments: Sequence[datetime], hidden_action: str = "") -> Rows:
+    log = EventLog.from_records([("ada", history)])
+    return rows_of(log, [0] * len(moments), moments, hidden_action)
+
+
+def of_each_kind(row: Rows) -> list[Measures]:
+    table = row[: -len(HISTORY_MEASURES)].reshape(len(VOCABULARY.kinds), len(MEASURES)).tolist()
+    return [dict(zip(MEASURES, measured, strict=True)) for measured in table]
+
+
+def of_any(history: Sequence[Touch], as_of: datetime) -> Measures:
+    return of_each_kind(rows_at(history, [as_of])[0])[0]
+
+
+def of_the_history(history: Sequence[Touch], as_of: datetime = AS_OF) -> Measures:
+    return dict(zip(HISTORY_MEASURES, rows_at(history, [as_of])[0, -len(HISTORY_MEASURES) :].tolist(), strict=True))
+
+
+# Six touchpoints, five of them exactly as old as a window is long.
+
+SIX = [
+    Touch(AS_OF - days(365), "web", "viewed", value=10, campaign="spring"),
+    Touch(AS_OF - days(90), "email", "mailed", "company", campaign="spring", text="New: …"),
+    Touch(AS_OF - days(30), "email", "mailed", "company", value=8, campaign="summer"),
+    Touch(AS_OF - days(7), "email", "viewed", value=3, text="How much?"),
+    Touch(AS_OF - days(1), "chat", "wrote", "company", text="Nothing, today"),
+    Touch(AS_OF - timedelta(hours=23.5), "web", "purchased", value=-1, text="Then yes"),
+]
+# How often within 1, 7, 30, 90, 365 days and ever; that, decayed with half-lives of 3, 30, 180 days; then the rest.
+MEASURES = (
+    *("1d", "7d", "30d", "90d", "365d", "ever", "decayed_3d", "decayed_30d", "decayed_180d"),
+    *("days_since_last", "days_since_first", "touchpoints_since_last"),
+    *("value_sum_30d", "value_sum", "value_mean", "value_last"),
+)
+OF_EACH_KIND = """
+any touchpoint                    1 2 3 4 5 6  1.79063     3.43068  4.80904    0.979167 365      0   2   20 5   -1
+actor customer                    1 1 2 2 2 3  0.995955    1.82852  2.21487    0.979167 365      0   2   12 4   -1
+actor company                     0 1 1 2 3 3  0.794677    1.60216  2.59416    1        90       1   0   8  8   8
+channel email                     0 0 1 2 3 3  0.199402    1.47567  2.57141    7        90       2   3   11 5.5 3
+channel web                       1 1 1 1 1 2  0.797530    0.977848 1.24147    0.979167 365      0   -1  9  4.5 -1
+channel (other)                   0 1 1 1 1 1  0.793701    0.977160 0.996157   1        1        1   nan nan nan nan
+action mailed                     0 0 0 1 2 2  0.000976563 0.625    1.59801    30       90       3   0   8  8   8
+action viewed                     0 0 1 1 1 2  0.198425    0.850885 1.21864    7        365      2   3   13 6.5 3
+action (other)                    1 2 2 2 2 2  1.59123     1.95479  1.99239    0.979167 1        0   -1  -1 -1  -1
+channel and action email / mailed 0 0 0 1 2 2  0.000976563 0.625    1.59801    30       90       3   0   8  8   8
+channel and action email / viewed 0 0 1 1 1 1  0.198425    0.850667 0.973404   7        7        2   3   3  3   3
+campaign spring                   0 0 0 0 1 2  9.31323e-10 0.125218 0.952339   90       365      4   0   10 10  10
+campaign (other)                  0 0 0 1 1 1  0.000976563 0.5      0.890899   30       30       3   0   8  8   8
+message customer                  1 1 2 2 2 2  0.995955    1.82830  1.96964    0.979167 7        0   2   2  1   -1
+message company                   0 1 1 1 2 2  0.793701    1.10216  1.70326    1        90       1   nan nan nan nan
+"""
+# The gaps are 275, 60, 23, 6 and 1/48 days: mean 72.8042, deviation 103.235.
+OF_THE_HISTORY = {
+    "days_since_second_last": 1,
+    "gap_mean_days": 72.8042,
+    "gap_deviation_days": 103.235,
+    "gap_now_to_mean": 0.0134493,  # 0.979167 / 72.8042
+    "gap_recent_to_mean": 0.132872,  # (23 + 6 + 1/48) / 3 / 72.8042
+    "burstiness": 0.172866,  # (103.235 - 72.8042) / (103.235 + 72.8042)
+    "active_days_30d": 3,
+    "active_days": 6,
+    "sessions_30d": 2,  # the last two are 30 minutes apart, and of two days
+    "sessions": 5,
+    "company_share": 0.5,
+    "responses": 2,  # to the second mailing and in the chat; the second mailing does not answer the first
+    "response_hours": 276.25,  # (23 days + 0.5 h) / 2
+    "night_share": 0.166667,  # the last, at 0:15
+    "weekend_share": 0.666667,  # Saturday, Monday, Friday, Sunday, Saturday, Sunday
+    "channel_entropy": 1.01140,  # of 3, 2 and 1 of 6
+    "distinct_actions": 3,
+    "unheard_of_share": 0.166667,  # the chat
+}
+
+
+def test_the_measures_of_each_kind_of_six_touchpoints() -> None:
+    expected = [line.rsplit(maxsplit=len(MEASURES)) for line in OF_EACH_KIND.strip().splitlines()]
+    measured = [list(measures.values()) for measures in of_each_kind(rows_at(SIX, [AS_OF])[0])]
+
+    assert [kind for kind, *_ in expected] == [f"{kind.family} {kind.name}" for kind in VOCABULARY.kinds]
+    np.testing.assert_allclose(measured, [[float(number) for number in numbers] for _, *numbers in expected], rtol=5e-6)
+
+
+def test_the_measures_of_the_history_of_six_touchpoints() -> None:
+    assert of_the_history(SIX) == pytest.approx(OF_THE_HISTORY, rel=5e-6)
+
+
+# Nothing known
+
+NOTHING_OF_A_KIND = dict.fromkeys(MEASURES[:9], 0.0) | dict.fromkeys(MEASURES[9:], float("nan"))
+COUNTS = ("active_days_30d", "active_days", "sessions_30d", "sessions", "responses", "unheard_of_share")
+NOTHING_OF_THE_HISTORY = {name: 0.0 if name in COUNTS else float("nan") for name in OF_THE_HISTORY}
+NOTHING = [*list(NOTHING_OF_A_KIND.values()) * len(VOCABULARY.kinds), *NOTHING_OF_THE_HISTORY.values()]
+
+
+def test_without_a_known_touchpoint_counts_are_zero_and_times_empty() -> None:
+    log = EventLog.from_records([("ada", SIX), ("bob", []), ("eve", [Touch(AS_OF - days(9), action="secret")])])
+    before_the_first, not_in_the_log, without_touchpoints, all_hidden = rows_of(
+        log, [0, -1, 1, 2], [AS_OF - days(365) - ONE_US, AS_OF, AS_OF, AS_OF], hidden_action="secret"
+    ).tolist()
+
+    for row in (before_the_first, not_in_the_log, without_touchpoints, all_hidden):
+        assert row == pytest.approx(NOTHING, nan_ok=True)
+
+
+def test_an_empty_log_knows_nothing() -> None:
+    rows = rows_of(EventLog.from_records([]), [-1, -1], [AS_OF, AS_OF])
+
+    assert rows.tolist() == [pytest.approx(NOTHING, nan_ok=True)] * 2
+
+
+def test_there_is_one_row_of_float32_for_each_asked_pair() -> None:
+    rows = rows_at(SIX, [AS_OF, AS_OF])
+
+    assert (rows.dtype, rows.shape) == (np.float32, (2, 258))
+    assert width(VOCABULARY) == 258  # 15 kinds of 16 measures and 18 of the history
+    assert rows_at(SIX, []).shape == (0, 258)
+
+
+# Edges, to the microsecond
+
+
+def test_a_touchpoint_counts_from_its_own_microsecond_on() -> None:
+    moments = [AS_OF - ONE_US, AS_OF, AS_OF + ONE_US]
+
+    assert [of_any([Touch(AS_OF)], moment)["ever"] for moment in moments] == [0, 1, 1]
+    assert of_any([Touch(AS_OF)], AS_OF)["days_since_last"] == 0
+
+
+@pytest.mark.parametrize(
+    ("measure", "length_days"), [("1d", 1), ("7d", 7), ("30d", 30), ("90d", 90), ("365d", 365), ("value_sum_30d", 30)]
+)
+def test_a_window_leaves_out_what_is_exactly_its_length_ago(measure: str, length_days: int) -> None:
+    history = [Touch(AS_OF - days(length_days), value=1)]
+
+    assert [of_any(history, moment)[measure] for moment in (AS_OF - ONE_US, AS_OF)] == [1, 0]
+
+
+@pytest.mark.parametrize("measure", ["active_days_30d", "sessions_30d"])
+def test_days_and_sessions_leave_out_what_is_exactly_30_days_ago(measure: str) -> None:
+    history = [Touch(AS_OF - days(30))]
+
+    assert [of_the_history(history, moment)[measure] for moment in (AS_OF - ONE_US, AS_OF)] == [1, 0]
+
+
+def test_a_late_record_counts_once_it_is_recorded_and_is_as_old_as_it_is() -> None:
+    late = [Touch(AS_OF - days(4), recorded_at=AS_OF)]
+
+    assert [of_any(late, moment)["ever"] for moment in (AS_OF - days(4), AS_OF - ONE_US, AS_OF)] == [0, 0, 1]
+    assert of_any(late, AS_OF)["days_since_last"] == 4
+
+
+def test_an_early_record_does_not_count_before_it_has_occurred() -> None:
+    announced = [Touch(AS_OF, recorded_at=AS_OF - days(4))]
+
+    assert [of_any(announced, moment)["ever"] for moment in (AS_OF - days(4), AS_OF - ONE_US, AS_OF)] == [0, 0, 1]
+
+
+def test_a_late_record_takes_its_place_among_the_others() -> None:
+    history = [Touch(AS_OF - days(3)), Touch(AS_OF - days(2), recorded_at=AS_OF), Touch(AS_OF - days(1))]
+
+    assert of_the_history(history, AS_OF - ONE_US)["gap_mean_days"] == 2
+    assert of_the_history(history, AS_OF)["gap_mean_days"] == 1
+
+
+def test_over_30_minutes_end_a_session() -> None:
+    first = AS_OF - days(1)
+
+    def sessions(gap: timedelta) -> float:
+        return of_the_history([Touch(first), Touch(first + gap)])["sessions"]
+
+    assert [sessions(timedelta(minutes=30)), sessions(timedelta(minutes=30) + ONE_US)] == [1, 2]
+
+
+def test_a_session_goes_on_while_each_touchpoint_follows_within_30_minutes() -> None:
+    history = [Touch(AS_OF - timedelta(minutes=minutes)) for minutes in (80, 55, 25, 0)]
+
+    assert of_the_history(history)["sessions"] == 1
+
+
+def test_active_days_are_days_in_utc() -> None:
+    midnight = datetime(2024, 5, 18, tzinfo=UTC)
+
+    assert of_the_history([Touch(midnight), Touch(midnight + days(1) - ONE_US)])["active_days"] == 1
+    assert of_the_history([Touch(midnight), Touch(midnight - ONE_US)])["active_days"] == 2
+
+
+@pytest.mark.parametrize(
+    ("day", "share"),
+    [((2024, 5, 18), 1), ((2024, 5, 19), 1), ((2024, 5, 17), 0), ((2024, 5, 20), 0), ((1969, 12, 28), 1)],
+    ids=["Saturday", "Sunday", "Friday", "Monday", "Sunday before 1970"],
+)
+def test_the_weekend_is_saturday_and_sunday(day: tuple[int, int, int], share: int) -> None:
+    midnight = datetime(*day, tzinfo=UTC)
+
+    for moment in (midnight, midnight + days(1) - ONE_US):
+        assert of_the_history([Touch(moment)], moment)["weekend_share"] == share
+
+
+@pytest.mark.parametrize("midnight", [datetime(2024, 5, 18, tzinfo=UTC), datetime(1969, 12, 28, tzinfo=UTC)])
+def test_the_night_ends_at_6(midnight: datetime) -> None:
+    six = midnight + timedelta(hours=6)
+
+    assert [of_the_history([Touch(moment)])["night_share"] for moment in (midnight - ONE_US, midnight)] == [0, 1]
+    assert [of_the_history([Touch(moment)])["night_share"] for moment in (six - ONE_US, six)] == [1, 0]
+
+
+# Few touchpoints
+
+
+def test_one_touchpoint_has_no_rhythm() -> None:
+    measured = of_the_history([Touch(AS_OF - days(2))])
+
+    assert [name for name, value in measured.items() if np.isnan(value)] == [
+        *("days_since_second_last", "gap_mean_days", "gap_deviation_days", "gap_now_to_mean", "gap_recent_to_mean"),
+        *("burstiness", "response_hours"),
+    ]
+
+
+def test_two_touchpoints_have_one_gap() -> None:
+    measured = of_the_history([Touch(AS_OF - days(6)), Touch(AS_OF - days(2))])
+
+    assert (measured["gap_mean_days"], measured["gap_deviation_days"], measured["burstiness"]) == (4, 0, -1)
+    assert (measured["gap_now_to_mean"], measured["gap_recent_to_mean"]) == (0.5, 1)
+
+
+def test_touchpoints_of_one_instant_have_gaps_but_no_rhythm() -> None:
+    measured = of_the_history([Touch(AS_OF, channel) for channel in ("chat", "email", "web")])
+
+    assert (measured["gap_mean_days"], measured["gap_deviation_days"], measured["sessions"]) == (0, 0, 1)
+    assert all(np.isnan(measured[ratio]) for ratio in ("gap_now_to_mean", "gap_recent_to_mean", "burstiness"))
+
+
+def test_a_company_act_is_answered_by_the_next_touchpoint_only() -> None:
+    mailed, other = Touch(AS_OF - days(3), actor="company"), Touch(AS_OF - days(2), "chat", actor="company")
+    answer = Touch(AS_OF - days(1))
+
+    assert of_the_history([answer, Touch(AS_OF, actor="company")])["responses"] == 0
+    assert of_the_history([mailed, other, answer])["responses"] == 1
+    assert of_the_history([mailed, other, answer])["response_hours"] == 24
+    assert of_the_history([mailed, answer, Touch(AS_OF)])["response_hours"] == 48
+
+
+# What must hold for any history.
+
+moments = st.builds(
+    lambda age_days, minutes, us: AS_OF - days(age_days) + timedelta(minutes=minutes, microseconds=us),
+    st.sampled_from([0, 1, 2, 7, 30, 31, 90, 365, 400]),
+    st.sampled_from([0, 15, 31]),
+    st.integers(-1, 1),
+)
+touches = st.builds(
+    Touch,
+    occurred_at=moments,
+    channel=st.sampled_from(["email", "web", "chat"]),
+    action=st.sampled_from(["mailed", "viewed", "purchased", "sang"]),
+    actor=st.sampled_from(["customer", "company"]),
+    value=st.none() | st.integers(-3, 3).map(lambda tenths: tenths / 10),
+    campaign=st.sampled_from([None, "spring", "summer"]),
+    text=st.sampled_from([None, "Hi"]),
+    recorded_at=st.none() | moments,
+)
+histories = st.lists(touches, max_size=8)
+named = st.builds(
+    lambda touch, event_id: Touch(**(vars(touch) | {"event_id": event_id})), touches, st.sampled_from("abc")
+)
+
+
+def is_known(touch: Touch, as_of: datetime) -> bool:
+    return max(touch.occurred_at, touch.recorded_at or touch.occurred_at) <= as_of
+
+
+@given(history=st.lists(touches | named, max_size=8), as_of=moments)
+def test_what_becomes_known_later_changes_nothing(history: list[Touch], as_of: datetime) -> None:
+    known = [touch for touch in history if is_known(touch, as_of)]
+
+    np.testing.assert_array_equal(rows_at(history, [as_of]), rows_at(known, [as_of]))
+
+
+@given(crowd=st.lists(histories, min_size=1, max_size=4), as_of=moments)
+def test_a_customer_alone_has_the_row_it_has_in_a_crowd(crowd: list[list[Touch]], as_of: datetime) -> None:
+    log = EventLog.from_records([(f"c{i}", history) for i, history in enumerate(crowd)])
+    backwards = list(range(len(crowd)))[::-1]
+
+    together = rows_of(log, [*backwards, -1], [as_of] * (len(crowd) + 1))
+    alone = [rows_at(crowd[i], [as_of])[0] for i in backwards]
+    np.testing.assert_array_equal(together, [*alone, rows_at([], [as_of])[0]])
+
+
+@given(history=histories, grid=st.lists(moments, min_size=1, max_size=5))
+def test_a_grid_of_moments_gives_the_rows_of_single_passes(history: list[Touch], grid: list[datetime]) -> None:
+    np.testing.assert_array_equal(rows_at(history, grid), [rows_at(history, [as_of])[0] for as_of in grid])
+
+
+@given(history=histories, as_of=moments)
+def test_hidden_touchpoints_change_nothing(history: list[Touch], as_of: datetime) -> None:
+    seen = [touch for touch in history if touch.action != "viewed"]
+
+    np.testing.assert_array_equal(rows_at(history, [as_of], hidden_action="viewed"), rows_at(seen, [as_of]))

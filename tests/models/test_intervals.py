@@ -1,0 +1,105 @@
+"""Intervals and plausible sets: Venn-Abers on four rows by hand, thresholds counted off, coverage for any scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.intervals import VennAbers, fit_stage_thresholds, fit_venn_abers
+
+FOUR = np.array([0.1, 0.2, 0.3, 0.4])
+chances = st.floats(0, 1)
+known_rows = st.lists(st.tuples(chances, st.booleans()), min_size=1, max_size=40)
+
+
+def test_four_rows_by_hand() -> None:
+    fitted = fit_venn_abers(FOUR, np.array([False, False, True, True]))
+    low, high = fitted.interval(np.array([0.1, 0.25, 0.4]))
+
+    # Beside the lowest row: 0 | 0 0 1 1 fits 0, and 1 | 0 0 1 1 fits 1/3. In the middle: 0 to 1.
+    # Beside the highest: 0 0 1 | 0 | 1 fits 1/2 (more than the 0.4 asked, which is then the bound), and 1 fits 1.
+    assert low == pytest.approx([0, 0, 0.4])
+    assert high == pytest.approx([1 / 3, 1, 1])
+    assert np.interp(0.4, fitted.score, fitted.low) == pytest.approx(0.5)
+
+
+def test_the_order_of_the_rows_changes_nothing() -> None:
+    happened = np.array([False, True, False, True])
+    one, other = fit_venn_abers(FOUR, happened), fit_venn_abers(FOUR[::-1], happened[::-1])
+
+    assert [one.score.tolist(), one.low.tolist(), one.high.tolist()] == [
+        other.score.tolist(),
+        other.low.tolist(),
+        other.high.tolist(),
+    ]
+
+
+def test_between_and_beyond_the_grid_the_bounds_go_on() -> None:
+    fitted = VennAbers(np.array([0.2, 0.4]), np.array([0.1, 0.3]), np.array([0.3, 0.7]))
+    low, high = fitted.interval(np.array([0.0, 0.3, 1.0]))
+
+    assert low == pytest.approx([0.0, 0.2, 0.3])
+    assert high == pytest.approx([0.3, 0.5, 1.0])
+
+
+def test_more_rows_give_narrower_intervals() -> None:
+    def width(rows: int) -> float:
+        random = np.random.default_rng(8)
+        probability = random.random(rows)
+        low, high = fit_venn_abers(probability, random.random(rows) < probability).interval(np.array([0.5]))
+        return float((high - low)[0])
+
+    assert width(4000) < 0.1 < width(40)
+
+
+def test_the_bounds_of_calibrated_probabilities_lie_around_them() -> None:
+    random = np.random.default_rng(9)
+    probability = random.random(4000)
+    fitted = fit_venn_abers(probability, random.random(4000) < probability)
+
+    assert np.abs(fitted.low - fitted.score).max() < 0.12
+    assert np.abs(fitted.high - fitted.score).max() < 0.12
+
+
+@given(known_rows, st.lists(chances, min_size=1, max_size=9))
+def test_any_interval_holds_its_probability_and_rises_with_it(
+    known: list[tuple[float, bool]], asked: list[float]
+) -> None:
+    fitted = fit_venn_abers(np.array([chance for chance, _ in known]), np.array([outcome for _, outcome in known]))
+    probability = np.sort(np.array(asked))
+    low, high = fitted.interval(probability)
+
+    assert (low <= probability).all()
+    assert (probability <= high).all()
+    assert (low >= 0).all()
+    assert (high <= 1).all()
+    assert (np.diff(low) >= -1e-12).all()
+    assert (np.diff(high) >= -1e-12).all()
+
+
+def test_thresholds_are_counted_off() -> None:
+    # Of 19 rows of a class the second lowest may be the last one in: 18/20 of the next ones will be above it.
+    own = np.linspace(0.05, 0.95, 19)
+    probabilities = np.stack([own, 1 - own], axis=1)[::-1]
+
+    assert fit_stage_thresholds(probabilities, np.zeros(19, dtype=np.int64), 0.9).tolist() == [pytest.approx(0.1), 0]
+
+
+@pytest.mark.parametrize(("rows", "threshold"), [(8, 0), (9, 1), (18, 1), (19, 2), (29, 3), (99, 10)])
+def test_a_tenth_of_the_rows_may_fall_below(rows: int, threshold: int) -> None:
+    own = np.arange(1, rows + 1) / 100
+
+    assert fit_stage_thresholds(own[:, None], np.zeros(rows, dtype=np.int64), 0.9) == pytest.approx([threshold / 100])
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), chances, chances, chances), min_size=1, max_size=60))
+def test_nine_in_ten_rows_of_each_class_stay_in(rows: list[tuple[int, float, float, float]]) -> None:
+    stage, probabilities = np.array([row[0] for row in rows]), np.array([row[1:] for row in rows])
+    least = fit_stage_thresholds(probabilities, stage, 0.9)
+
+    assert least.shape == (3,)
+    for k in set(stage.tolist()):
+        assert (probabilities[stage == k, k] >= least[k]).mean() >= 0.9
+    assert all(least[k] == 0 for k in {0, 1, 2} - set(stage.tolist()))

@@ -1,0 +1,164 @@
+"""Reasons: they sum to the score, few are given, and the message named is the one that moved it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import logit
+
+from features.conversations import last_messages
+from features.event_log import EventLog, Int64s
+from features.rows import Embed
+from models.journey_model import Asked, JourneyModel
+from models.reasons import BASE, MOST_REASONS, REST, WORDS, Reason, explain
+
+
+@pytest.fixture(scope="module")
+def reasons(model: JourneyModel, asked: Asked, log: EventLog, embed: Embed) -> list[list[Reason]]:
+    return explain(model, asked, log, embed)
+
+
+def words_of(reasons: list[Reason]) -> Reason | None:
+    return next((reason for reason in reasons if reason.feature == WORDS), None)
+
+
+def test_effects_sum_to_the_log_odds_of_the_first_horizon(
+    reasons: list[list[Reason]], model: JourneyModel, asked: Asked
+) -> None:
+    first = model.forecast(asked).conversion[:, 0]
+    sums = [sum(reason.effect for reason in row) for row in reasons]
+
+    assert np.ptp(sums) > 1
+    assert sums == pytest.approx(logit(first).tolist(), abs=1e-6)
+
+
+def test_few_reasons_are_given_the_strongest_first(reasons: list[list[Reason]]) -> None:
+    assert max(len(row) for row in reasons) == MOST_REASONS + 2
+    for row in reasons:
+        named = [abs(reason.effect) for reason in row if reason.feature not in (REST, BASE)]
+        assert len(named) <= MOST_REASONS
+        assert named == sorted(named, reverse=True)
+        assert row[-1].feature == BASE
+        assert [reason.feature for reason in row].count(REST) == (len(row) == MOST_REASONS + 2)
+
+
+def test_each_feature_is_named_once_with_its_value(
+    reasons: list[list[Reason]], model: JourneyModel, asked: Asked
+) -> None:
+    names = [feature.name for feature in model.reader.catalog]
+    for row, features in zip(reasons, asked.conversion.features, strict=True):
+        named = [reason for reason in row if reason.feature not in (WORDS, REST, BASE)]
+        assert len({reason.feature for reason in named}) == len(named)
+        for reason in named:
+            value = features[names.index(reason.feature)]
+            assert reason.value == (None if np.isnan(value) else float(value))
+            assert reason.effect != 0.0
+            assert reason.event_id is None
+
+
+def test_of_whom_nothing_is_known_only_the_base_is_said(
+    reasons: list[list[Reason]], model: JourneyModel, asked: Asked
+) -> None:
+    unknown = np.flatnonzero(model.nothing_known(asked))
+
+    assert len(unknown) >= 2
+    for row in unknown:
+        assert reasons[row] == [Reason(BASE, None, pytest.approx(np.log(1 / 9)), None)]
+
+
+def test_words_are_a_reason_where_something_was_said(reasons: list[list[Reason]], asked: Asked) -> None:
+    said = asked.conversion.pools.any(axis=1)
+
+    assert 20 < said.sum() < len(said) - 20
+    for row in np.flatnonzero(~said):
+        assert words_of(reasons[row]) is None
+
+
+def test_words_count_against_what_silence_would_say(
+    reasons: list[list[Reason]], model: JourneyModel, asked: Asked
+) -> None:
+    head, hazard = model.conversion.text_head, model.conversion.hazards[0]
+    moved = head.log_odds(asked.conversion.pools)[:, 0] - head.silent[0]
+    told = [(row, reason) for row, of_row in enumerate(reasons) if (reason := words_of(of_row)) is not None]
+
+    assert len(told) > 20
+    for row, reason in told:
+        assert reason.value == pytest.approx(moved[row])
+        assert reason.effect == pytest.approx(moved[row] * hazard.start.slope * hazard.sigmoid.slope)
+
+
+def test_the_message_named_is_the_one_whose_removal_moves_the_head_most(
+    reasons: list[list[Reason]],
+    model: JourneyModel,
+    log: EventLog,
+    rows: tuple[Int64s, Int64s],
+    asked: Asked,
+    embed: Embed,
+) -> None:
+    told = [row for row, of_row in enumerate(reasons) if words_of(of_row) is not None][:25]
+    with_several = 0
+    for row in told:
+        moved = _moved_without(row, model, log, rows, asked, embed)
+        named = words_of(reasons[row]).event_id
+        with_several += len(moved) > 1
+        assert named == max(moved, key=moved.__getitem__)
+    assert with_several > 5
+
+
+def test_a_message_of_the_company_may_be_named(reasons: list[list[Reason]], log: EventLog) -> None:
+    named = {words.event_id for row in reasons if (words := words_of(row)) is not None}
+    by_company = {log.event_ids[event] for event in np.flatnonzero(log.is_company & (log.text >= 0))}
+
+    assert named & by_company
+    assert named - by_company - {None}
+
+
+def test_without_a_text_head_words_are_no_reason(
+    model: JourneyModel, asked: Asked, log: EventLog, embed: Embed
+) -> None:
+    wordless = replace(model, conversion=replace(model.conversion, text_head=None))
+    reasons = explain(wordless, asked, log, embed)
+
+    assert all(words_of(row) is None for row in reasons)
+    sums = [sum(reason.effect for reason in row) for row in reasons]
+    assert sums == pytest.approx(logit(wordless.forecast(asked).conversion[:, 0]).tolist(), abs=1e-6)
+
+
+def test_a_row_alone_has_the_reasons_it_has_among_others(
+    reasons: list[list[Reason]],
+    model: JourneyModel,
+    log: EventLog,
+    rows: tuple[Int64s, Int64s],
+    embed: Embed,
+) -> None:
+    for row in range(0, len(reasons), 29):
+        asked_alone = model.reader.read(log, rows[0][row : row + 1], rows[1][row : row + 1], embed)
+        assert explain(model, asked_alone, log, embed) == [reasons[row]]
+
+
+def test_a_model_without_conversion_has_nothing_to_explain(
+    model: JourneyModel, asked: Asked, log: EventLog, embed: Embed
+) -> None:
+    with pytest.raises(ValueError, match="no conversion to explain"):
+        explain(replace(model, conversion=None), asked, log, embed)
+
+
+def _moved_without(
+    row: int, model: JourneyModel, log: EventLog, rows: tuple[Int64s, Int64s], asked: Asked, embed: Embed
+) -> dict[str | None, float]:
+    """How far the head moves when each message of the row is hidden from the reader, by event_id."""
+    customer, as_of_us = rows[0][row : row + 1], rows[1][row : row + 1]
+    nothing_hidden = np.zeros(len(log), dtype=np.bool_)
+    messages = last_messages(log, nothing_hidden, customer, as_of_us)
+    head = model.conversion.text_head
+    whole = head.log_odds(asked.conversion.pools[row : row + 1])[0, 0]
+    moved = {}
+    for event in np.concatenate([messages.own[0], messages.company[0]]):
+        if event >= 0:
+            texts = log.text.copy()
+            texts[event] = -1
+            silenced = model.reader.read(replace(log, text=texts), customer, as_of_us, embed)
+            moved[log.event_ids[event]] = float(abs(head.log_odds(silenced.conversion.pools)[0, 0] - whole))
+    return moved

@@ -1,0 +1,91 @@
+"""The stage model: probabilities and plausible sets by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from features.rows import FeatureRows
+from models.journey_model import Asked, JourneyModel
+from models.stage import StageModel, class_probabilities
+from models.text_head import TextHead
+
+NO_TREES = StageModel(
+    n_stages=4,
+    classes=np.array([1, 3]),
+    shares=np.array([0.75, 0.25]),
+    trees=None,
+    temperature=1.0,
+    thresholds=np.array([0.2, 0.4]),
+    text_head=None,
+)
+
+
+def test_raw_scores_become_probabilities() -> None:
+    raw = np.log([[2.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
+
+    assert class_probabilities(raw, 1.0) == pytest.approx(np.array([[1 / 2, 1 / 4, 1 / 4], [1 / 3, 1 / 3, 1 / 3]]))
+    assert class_probabilities(raw, 2.0)[0] == pytest.approx([4 / 6, 1 / 6, 1 / 6])
+
+
+def test_without_trees_everybody_has_the_shares() -> None:
+    rows = FeatureRows(np.zeros((2, 5), dtype=np.float32), None, None)
+
+    assert NO_TREES.probabilities(rows, np.array([True, False])).tolist() == [[0, 0.75, 0, 0.25]] * 2
+
+
+def test_a_stage_that_training_has_not_seen_is_never_plausible() -> None:
+    probabilities = np.array([[0, 0.75, 0, 0.25], [0, 0.15, 0, 0.85], [0, 0.6, 0, 0.4]])
+
+    assert NO_TREES.plausible(probabilities).tolist() == [
+        [False, True, False, False],
+        [False, False, False, True],
+        [False, True, False, True],
+    ]
+
+
+def test_the_likeliest_stage_is_plausible_whatever_the_thresholds() -> None:
+    strict = replace(NO_TREES, thresholds=np.array([1.0, 1.0]))
+
+    assert strict.plausible(np.array([[0, 0.55, 0, 0.45]])).tolist() == [[False, True, False, False]]
+
+
+def test_the_words_are_added_to_the_trees(model: JourneyModel, asked: Asked) -> None:
+    rows, heard = asked.stage, np.zeros(len(asked.stage.features), dtype=np.bool_)
+    with_words = model.stage.probabilities(rows, heard)
+    raw = model.stage.trees.raw_scores(rows.features) + model.stage.text_head.log_odds(rows.pools)
+
+    assert with_words == pytest.approx(class_probabilities(raw, 0.8))
+    without = replace(model.stage, text_head=None).probabilities(rows, heard)
+    assert without == pytest.approx(class_probabilities(model.stage.trees.raw_scores(rows.features), 0.8))
+    assert np.abs(with_words - without).max() > 0.1
+
+
+def test_trees_put_their_classes_at_the_journeys_places(model: JourneyModel, asked: Asked) -> None:
+    rows, known = asked.stage, np.zeros(len(asked.stage.features), dtype=np.bool_)
+    six_stages = replace(model.stage, n_stages=6, classes=np.array([0, 2, 3, 5]))
+    wide = six_stages.probabilities(rows, known)
+
+    assert wide[:, [0, 2, 3, 5]].tolist() == model.stage.probabilities(rows, known).tolist()
+    assert not wide[:, [1, 4]].any()
+
+
+def test_of_whom_nothing_is_known_the_shares_are_said(model: JourneyModel, asked: Asked) -> None:
+    nothing_known = np.arange(len(asked.stage.features)) % 2 == 0
+    probabilities = model.stage.probabilities(asked.stage, nothing_known)
+
+    assert (probabilities[nothing_known] == [0.4, 0.3, 0.2, 0.1]).all()
+    assert not (probabilities[~nothing_known] == [0.4, 0.3, 0.2, 0.1]).all(axis=1).any()
+
+
+@pytest.mark.parametrize("temperature", [0.05, 1.0, 20.0])
+def test_probabilities_sum_to_one(model: JourneyModel, asked: Asked, temperature: float) -> None:
+    shouting = TextHead(np.full((4, 24), 30.0) * np.arange(4)[:, None], np.zeros(4), np.zeros(4))
+    extreme = replace(model.stage, temperature=temperature, text_head=shouting)
+    probabilities = extreme.probabilities(asked.stage, np.zeros(len(asked.stage.features), dtype=np.bool_))
+
+    assert probabilities.min() >= 0
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones(len(probabilities)), abs=1e-12)
+    assert extreme.plausible(probabilities)[np.arange(len(probabilities)), probabilities.argmax(axis=1)].all()
