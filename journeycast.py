@@ -6,13 +6,14 @@ import importlib.metadata
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.progress import Progress, TaskID, TimeRemainingColumn
+from rich.text import Text
 
 from features.errors import BadData, BadEnvironment, BadUsage, Fault
 
@@ -52,8 +53,7 @@ def main() -> None:
         app()
     except Fault as fault:
         for line in fault.faults:
-            console.print(f"[bold red]{fault.code}[/]: ", end="")
-            console.print(line, markup=False, highlight=False)
+            _say(Text.assemble((fault.code, "bold red"), ": ", line))
         sys.exit(next(code for kind, code in EXIT_CODES.items() if isinstance(fault, kind)))
 
 
@@ -69,7 +69,7 @@ def simulate(
 
     simulation = features.simulate.simulate(customers, seed, difficulty)
     features.simulate.write_simulation(simulation, out)
-    console.print(f"{simulation.touchpoints.height:,} simulated touchpoints of {customers:,} customers in {out}")
+    _say(f"{simulation.touchpoints.height:,} simulated touchpoints of {customers:,} customers in {out}")
 
 
 @app.command()
@@ -93,7 +93,7 @@ def train(
 
     frame = load_journey(journey)
     log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv")
-    rows = _labelled_rows(frame, log, labels, split, max_reject_share)
+    rows = _labelled_rows(frame, log, labels, split, max_reject_share, f"{out}.labels.rejects.csv")
     folder, text = _embedder(embedder, log)
     parameters = {
         "journey": frame.name,
@@ -112,8 +112,8 @@ def train(
     if training.judgement:
         console.print(verdict_table(training.judgement))
     else:
-        console.print("Too few rows to hold some out: this model has not been judged.")
-    console.print(
+        _say("Too few rows to hold some out: this model has not been judged.")
+    _say(
         f"bundle {version} in {out}; MLflow run {run}" + (f", registered as version {registered}" if registered else "")
     )
 
@@ -139,12 +139,11 @@ def evaluate(
     loaded = load_bundle(_bundle_folder(bundle))
     model = loaded.model
     log = _read_log(touchpoints, max_reject_share, f"{out}/rejects.csv")
-    rows = _labelled_rows(model.reader.journey, log, labels, split, max_reject_share)
+    rows = _labelled_rows(model.reader.journey, log, labels, split, max_reject_share, f"{out}/labels.rejects.csv")
     embedder = Embedder.with_cache(loaded.embedder_folder, threads=2) if loaded.embedder_folder else None
     asked = model.reader.read(log, rows.customer, rows.as_of_us, embedder.embed if embedder else None)
     horizons = model.conversion.horizons_days if model.conversion else ()
     judgement = judge(forecast_rows(model, asked), rows, horizons, model.reader.journey, seed)
-    out.mkdir(parents=True, exist_ok=True)
     (out / "metrics.json").write_text(
         json.dumps({"model_version": loaded.version, **judgement.metrics()}, indent=1) + "\n"
     )
@@ -164,21 +163,22 @@ def score(
 ) -> None:
     """Score a list of customers."""
     from features.snapshots_file import read_snapshots
+    from features.table_files import find_files
     from serving.batch import Asked, check_output, score_list, write_scores
     from serving.scorer import Scorer
 
     del engine
     if (as_of is None) == (snapshots is None):
         raise BadUsage("as_of_or_snapshots", "give either --as-of TIME or --snapshots FILE")
-    check_output(out)
-    moment = _moment(as_of) if as_of else None
+    check_output(out, find_files([*touchpoints, *([snapshots] if snapshots else [])]))
+    moment = None if as_of is None else _moment(as_of)
     scorer = Scorer.load(_bundle_folder(bundle), threads=2)
     log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv")
     asked = Asked.everybody(log, moment) if moment else Asked.pairs(read_snapshots(str(snapshots)))
     with _progress() as report:
         scores = score_list(scorer, log, asked, reasons, lambda done, total: report("Scoring", done, total))
     write_scores(scores, out)
-    console.print(f"{scores.height:,} scores by model {scorer.model_version} in {out}")
+    _say(f"{scores.height:,} scores by model {scorer.model_version} in {out}")
 
 
 @app.command()
@@ -196,7 +196,7 @@ def serve(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
-    customers: Annotated[int, typer.Option(help="How many customers to simulate.")] = 2000,
+    customers: Annotated[int, typer.Option(help="How many customers to simulate.")] = 1500,
 ) -> None:
     """Simulate, train, record, serve and score, and show what came of it."""
     import serving.demo
@@ -204,23 +204,44 @@ def demo(
     serving.demo.run(out, customers)
 
 
+def _say(line: str | Text) -> None:
+    """Print a line that may hold names of files and columns: nothing in it is markup, and no end of line is added."""
+    console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
 def _read_log(source: list[str], max_reject_share: float, reject_file: str) -> EventLog:
     from features.event_log import EventLog
     from features.touchpoints import read_touchpoints
 
+    _make_folder(Path(reject_file).parent)
     read = read_touchpoints(source, max_reject_share, reject_file)
-    console.print(
+    _say(
         f"{read.rows_read:,} rows read: {read.frame.height:,} touchpoints, "
-        f"{read.duplicates_dropped:,} duplicates dropped, {read.rejects.height:,} rejected"
-        + (f" (see {reject_file})" if read.rejects.height else "")
+        f"{read.duplicates_dropped:,} duplicates dropped, {_rejected(read.rejects.height, reject_file)}"
     )
     if read.ignored_columns:
-        console.print(f"columns that are no part of the contract, ignored: {', '.join(read.ignored_columns)}")
+        _say(f"columns that are no part of the contract, ignored: {', '.join(read.ignored_columns)}")
     return EventLog.from_frame(read.frame)
 
 
+def _rejected(rows: int, reject_file: str) -> str:
+    return f"{rows:,} rejected" + (f" (see {reject_file})" if rows else "")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadEnvironment("out_unwritable", f"{folder} cannot be made: {error.strerror}") from None
+
+
 def _labelled_rows(
-    journey: Journey, log: EventLog, labels: str | None, split: list[str] | None, max_reject_share: float
+    journey: Journey,
+    log: EventLog,
+    labels: str | None,
+    split: list[str] | None,
+    max_reject_share: float,
+    reject_file: str,
 ) -> LabelledRows:
     import polars as pl
 
@@ -231,7 +252,8 @@ def _labelled_rows(
         if split:
             raise BadUsage("split_without_labels", "--split picks rows of a labels file; give --labels too")
         return rows_by_rule(journey, log)
-    read = read_labels(labels, max_reject_share)
+    read = read_labels(labels, max_reject_share, reject_file)
+    _say(f"{read.rows_read:,} labels read, {_rejected(read.rejects.height, reject_file)}")
     if isinstance(read, StageHistory):
         if split:
             raise BadUsage("split_of_stage_history", "a stage history has no split column; leave --split out")
@@ -272,7 +294,10 @@ def _moment(as_of: str) -> datetime:
         raise BadUsage("bad_time", "--as-of is no ISO time; write for example 2026-01-31T00:00:00Z") from None
     if moment.tzinfo is None:
         raise BadUsage("naive_time", "--as-of has no zone; add Z for UTC or an offset such as +01:00")
-    return moment
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise BadUsage("bad_time", "--as-of is in UTC before year 1 or after year 9999") from None
 
 
 @contextmanager

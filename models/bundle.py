@@ -123,7 +123,8 @@ def _checked_files(folder: Path) -> tuple[str, dict[str, bytes]]:
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         hashes: dict[str, str] = manifest["sha256"]
-        faults = [] if manifest["format"] == FORMAT else [f"format {manifest['format']} found, {FORMAT} expected"]
+        faults = [f"{MANIFEST}: a link, a plain file expected"] if (folder / MANIFEST).is_symlink() else []
+        faults += [] if manifest["format"] == FORMAT else [f"format {manifest['format']} found, {FORMAT} expected"]
         faults += [f"{name}: not in the manifest" for name in _file_names(folder) if name not in hashes]
         files = {name: (folder / name).read_bytes() for name in hashes if _is_plain(folder, name)}
         faults += [f"{name}: missing" for name in hashes if name not in files]
@@ -131,7 +132,7 @@ def _checked_files(folder: Path) -> tuple[str, dict[str, bytes]]:
             f"{name}: its SHA-256 is not the manifest's" for name in files if _sha256(files[name]) != hashes[name]
         ]
         faults += [] if manifest["version"] == _version(hashes) else ["the version is not that of the files"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):  # the last: loops, endless nesting
         faults = [f"{MANIFEST} cannot be read"]
     if faults:
         raise BadEnvironment(

@@ -60,6 +60,11 @@ class Reader:
         """The columns that the models choose from, in order."""
         return feature_catalog(self.vocabulary, self.reads_text)
 
+    @cached_property
+    def column_of(self) -> dict[str, int]:
+        """Where in the catalog a feature of this name stands."""
+        return {feature.name: column for column, feature in enumerate(self.catalog)}
+
     def read(self, log: EventLog, customer: Int64s, as_of_us: Int64s, embed: Embed | None) -> Asked:
         """Build the feature rows of each (customer, as_of). `embed` may be None where no text is read."""
         if self.reads_text and embed is None:
@@ -104,7 +109,7 @@ class JourneyModel:
 
     def nothing_known(self, asked: Asked) -> Bools:
         """Rows without a single usable touchpoint. Shape (rows,)."""
-        nothing: Bools = self._history(asked.conversion).touchpoints == 0
+        nothing: Bools = self._column(asked.conversion, "any touchpoint: times ever") == 0
         return nothing
 
     def days_since_own_last(self, asked: Asked) -> Floats:
@@ -120,5 +125,4 @@ class JourneyModel:
         )
 
     def _column(self, rows: FeatureRows, name: str) -> Floats:
-        names = [feature.name for feature in self.reader.catalog]
-        return rows.features[:, names.index(name)].astype(np.float64)
+        return rows.features[:, self.reader.column_of[name]].astype(np.float64)

@@ -41,4 +41,6 @@ class Trees:
 
         Source: Lundberg et al., "From local explanations to global understanding with explainable AI for trees" (2020).
         """
+        if len(features) == 0:
+            return np.zeros((0, len(self.columns) + 1))
         return np.asarray(self._booster.predict(features[:, self.columns], pred_contrib=True, num_threads=1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -41,12 +41,14 @@ class Asked:
         return cls(snapshots["customer_id"].to_list(), snapshots["as_of"].dt.epoch("us").to_numpy().astype(np.int64))
 
 
-def check_output(out: Path) -> None:
-    """Raise BadUsage where scores cannot be written to a path of this name."""
+def check_output(out: Path, inputs: Iterable[Path] = ()) -> None:
+    """Raise BadUsage where scores cannot be written to a path of this name, or would replace one of the inputs."""
     if out.suffix not in ENDINGS:
         raise BadUsage("out_format", f"--out {out} has no known ending; expected one of {', '.join(ENDINGS)}")
     if out.is_dir():
         raise BadUsage("out_folder", f"--out {out} is a folder; name a file in it")
+    if out.resolve() in {path.resolve() for path in inputs}:
+        raise BadUsage("out_is_input", f"--out {out} is one of the files to read; name another file")
 
 
 def score_list(scorer: Scorer, log: EventLog, asked: Asked, reasons: bool, progress: Progress) -> pl.DataFrame:

@@ -39,7 +39,7 @@ class JourneycastModel:
         )
         (history,) = request.histories
         row = self._scorer.score_histories([_as_pair(history)], to_us(_given(request.as_of)))[0]
-        return row | {"plausible_stages": "|".join(row.get("plausible_stages", []))}
+        return row | {name: "|".join(row[name]) for name in row if name == "plausible_stages"}
 
 
 def _as_pair(history: History) -> tuple[str, Any]:

@@ -41,13 +41,13 @@ def learn_text_head(pools: Float32s, known: Bools, wanted: Bools, folds: Codes) 
 
     `wanted` (rows, outputs) says which outputs hold for a row, `known` (rows,) for which rows that is known. The
     penalty is the one with the least squared error out of fold. None where an output holds, or does not hold, in fewer
-    than 20 rows in which something was said. Source: Hoerl and Kennard, "Ridge regression" (1970), put on the log-odds
-    scale as in Platt (1999).
+    than 20 rows in which something was said, or where one fold holds all of these. Source: Hoerl and Kennard, "Ridge
+    regression" (1970), put on the log-odds scale as in Platt (1999).
     """
     said = np.any(pools, axis=1)
     usable = said & known
     of_each = np.stack([wanted[usable].sum(axis=0), (~wanted[usable]).sum(axis=0)])
-    if of_each.min() < LEAST_OF_EACH:
+    if of_each.min() < LEAST_OF_EACH or len(np.unique(folds[usable])) < 2:
         return None
     targets = wanted.astype(np.float64)
     of_fold = [usable & (folds == fold) for fold in range(FOLDS)]

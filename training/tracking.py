@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import posixpath
+import re
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -17,6 +21,7 @@ from features.errors import BadEnvironment, BadUsage
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # some seconds; MLflow's own 7 take four minutes
 import mlflow  # it reads these when imported
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
@@ -43,7 +48,7 @@ def tracked_run(name: str, parameters: Mapping[str, Any], tags: Mapping[str, str
     try:
         mlflow.set_experiment(EXPERIMENT)
         run = mlflow.start_run(run_name=name, tags=dict(tags))
-    except MlflowException as error:
+    except Exception as error:  # MLflow lets those of its store's driver pass
         raise _unreachable(error) from None
     with run:
         mlflow.log_params(dict(parameters))
@@ -51,8 +56,8 @@ def tracked_run(name: str, parameters: Mapping[str, Any], tags: Mapping[str, str
 
 
 def log_metrics(metrics: Mapping[str, float]) -> None:
-    """Record figures in the current run."""
-    mlflow.log_metrics(dict(metrics))
+    """Record figures in the current run; what MLflow takes in no name, a stage's `?` say, becomes `_`."""
+    mlflow.log_metrics({_metric_name(name): value for name, value in metrics.items()})
 
 
 def log_bundle(bundle: Path, register: bool) -> str | None:
@@ -80,21 +85,30 @@ def log_bundle(bundle: Path, register: bool) -> str | None:
 
 
 def download_bundle(reference: str) -> Path:
-    """The bundle folder behind an MLflow reference, copied into a temporary folder.
+    """The bundle folder behind an MLflow reference, copied into a temporary folder that lasts as long as the process.
 
-    Raises BadUsage where the reference leads nowhere or to something else than a bundle.
+    Raises BadUsage where the reference leads nowhere or to something else than a bundle, BadEnvironment where the store
+    cannot be used.
     """
     _connect()
+    folder = tempfile.mkdtemp(prefix="journeycast-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     try:
-        local = Path(mlflow.artifacts.download_artifacts(reference, dst_path=tempfile.mkdtemp(prefix="journeycast-")))
+        local = Path(mlflow.artifacts.download_artifacts(reference, dst_path=folder))
         flavor = mlflow.models.Model.load(local).flavors["python_function"]
     except (MlflowException, OSError, KeyError):
         raise BadUsage(
             "no_model", f"{reference} was not found in {mlflow.get_tracking_uri()}; check the name, alias and store"
         ) from None
+    except Exception as error:  # as above
+        raise _unreachable(error) from None
     if flavor.get("loader_module") != LOADER:
         raise BadUsage("no_model", f"{reference} is not a Journeycast model")
     return local / str(flavor["data"])
+
+
+def _metric_name(name: str) -> str:
+    return posixpath.normpath(re.sub(r"[^/\w.\- :]", "_", name))
 
 
 def _connect() -> None:

@@ -129,9 +129,15 @@ def test_text_that_is_not_read_is_not_embedded() -> None:
 def test_nothing_known_is_no_touchpoint_by_then(model: JourneyModel) -> None:
     log = log_of(SIX)
     plain = replace(model, reader=reader_of(log))
-    before, on_day_one, stranger = (plain.reader.read(log, *asked, embed=None) for asked in (at(0, 0), at(1, 0), at(9, -1)))
+    before, on_day_one, stranger = (
+        plain.reader.read(log, *asked, embed=None) for asked in (at(0, 0), at(1, 0), at(9, -1))
+    )
 
-    assert [plain.nothing_known(asked).tolist() for asked in (before, on_day_one, stranger)] == [[True], [False], [True]]
+    assert [plain.nothing_known(asked).tolist() for asked in (before, on_day_one, stranger)] == [
+        [True],
+        [False],
+        [True],
+    ]
 
 
 def test_days_since_the_own_last_act_leave_the_companys_out(model: JourneyModel) -> None:

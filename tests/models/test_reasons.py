@@ -138,6 +138,12 @@ def test_a_row_alone_has_the_reasons_it_has_among_others(
         assert explain(model, asked_alone, log, embed) == [reasons[row]]
 
 
+def test_no_rows_have_no_reasons(model: JourneyModel, log: EventLog, embed: Embed) -> None:
+    nobody = model.reader.read(log, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), embed)
+
+    assert explain(model, nobody, log, embed) == []
+
+
 def test_a_model_without_conversion_has_nothing_to_explain(
     model: JourneyModel, asked: Asked, log: EventLog, embed: Embed
 ) -> None:

@@ -43,8 +43,9 @@ def test_scores_have_one_column_a_class(model: JourneyModel, asked: Asked) -> No
     assert model.stage.trees.raw_scores(asked.stage.features).shape == (len(asked.stage.features), 4)
 
 
-def test_no_rows_have_no_scores(model: JourneyModel, asked: Asked, stump: Trees) -> None:
+def test_no_rows_have_no_scores_and_no_contributions(model: JourneyModel, asked: Asked, stump: Trees) -> None:
     assert stump.raw_scores(SIX[:0]).shape == (0,)
+    assert stump.contributions(SIX[:0]).shape == (0, 2)
     assert model.stage.trees.raw_scores(asked.stage.features[:0]).shape == (0, 4)
 
 

@@ -1,0 +1,368 @@
+"""The bundle: what is written is what is read, and nothing that was tampered with is parsed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from features.errors import BadEnvironment, BadUsage
+from features.event_log import EventLog
+from features.rows import Embed
+from models import bundle
+from models.bundle import load_bundle, save_bundle
+from models.journey_model import Asked, JourneyModel
+from models.reasons import explain
+
+FILES = [
+    "arrays.safetensors",
+    "embedder/config.json",
+    "embedder/weights/model.onnx",
+    "model.json",
+    "trees/conversion-0.txt",
+    "trees/conversion-1.txt",
+    "trees/stage.txt",
+]
+
+
+@pytest.fixture(scope="module")
+def embedder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("embedder")
+    (folder / "weights").mkdir()
+    (folder / "config.json").write_text('{"dimension": 8}')
+    (folder / "weights" / "model.onnx").write_bytes(bytes(range(256)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(model: JourneyModel, embedder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("written") / "bundle"
+    save_bundle(model, embedder_folder, out)
+    return out
+
+
+@pytest.fixture
+def copied(written: Path, tmp_path: Path) -> Path:
+    """A bundle of one's own to tamper with."""
+    return Path(shutil.copytree(written, tmp_path / "bundle"))
+
+
+def bits(model: JourneyModel, asked: Asked) -> list[Any]:
+    forecast = model.forecast(asked)
+    answers = [getattr(forecast, field.name) for field in fields(forecast)]
+    return [answer.tobytes() if isinstance(answer, np.ndarray) else answer for answer in answers]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refusal(folder: Path) -> BadEnvironment:
+    with pytest.raises(BadEnvironment) as refused:
+        load_bundle(folder)
+    assert refused.value.code == "bundle_corrupt"
+    return refused.value
+
+
+def test_a_bundle_is_these_files(written: Path) -> None:
+    assert sorted(contents(written)) == sorted([*FILES, "manifest.json"])
+    assert written.stat().st_mode & 0o777 == 0o755
+
+
+def test_what_is_read_is_what_was_written(
+    written: Path, model: JourneyModel, asked: Asked, log: EventLog, embed: Embed
+) -> None:
+    loaded = load_bundle(written)
+
+    assert bits(loaded.model, asked) == bits(model, asked)
+    assert explain(loaded.model, asked, log, embed) == explain(model, asked, log, embed)
+    assert loaded.model.reader == model.reader
+    assert loaded.model.about == model.about
+    assert loaded.embedder_folder == written / "embedder"
+
+
+def test_rows_are_read_as_they_were(written: Path, asked: Asked, log: EventLog, rows: Any, embed: Embed) -> None:
+    again = load_bundle(written).model.reader.read(log, *rows, embed)
+
+    assert again.conversion.features.tobytes() == asked.conversion.features.tobytes()
+    assert again.stage.features.tobytes() == asked.stage.features.tobytes()
+
+
+@pytest.mark.parametrize(
+    "reduce",
+    [
+        lambda model: replace(model, stage=None),
+        lambda model: replace(model, conversion=None),
+        lambda model: replace(model, stage=replace(model.stage, text_head=None)),
+        lambda model: replace(model, conversion=replace(model.conversion, text_head=None)),
+        lambda model: replace(model, conversion=replace(model.conversion, horizons_days=(30, None))),
+        lambda model: replace(
+            model,
+            stage=replace(model.stage, trees=None, classes=np.array([2]), shares=np.ones(1), thresholds=np.zeros(1)),
+        ),
+    ],
+    ids=["no stage", "no conversion", "no words on stages", "no words on conversion", "in the end", "a single stage"],
+)
+def test_models_with_less_in_them_are_read_as_well(
+    reduce: Callable[[JourneyModel], JourneyModel],
+    model: JourneyModel,
+    embedder_folder: Path,
+    asked: Asked,
+    tmp_path: Path,
+) -> None:
+    reduced = reduce(model)
+    save_bundle(reduced, embedder_folder, tmp_path / "bundle")
+    loaded = load_bundle(tmp_path / "bundle").model
+
+    assert bits(loaded, asked) == bits(reduced, asked)
+    assert (loaded.conversion and loaded.conversion.horizons_days) == (
+        reduced.conversion and reduced.conversion.horizons_days
+    )
+
+
+def test_without_text_there_is_no_embedder(model: JourneyModel, tmp_path: Path) -> None:
+    wordless = replace(model, reader=replace(model.reader, reads_text=False))
+    save_bundle(wordless, None, tmp_path / "bundle")
+
+    assert load_bundle(tmp_path / "bundle").embedder_folder is None
+    assert not (tmp_path / "bundle" / "embedder").exists()
+
+
+def test_the_version_names_the_content(
+    written: Path, model: JourneyModel, embedder_folder: Path, tmp_path: Path
+) -> None:
+    same = save_bundle(model, embedder_folder, tmp_path / "same")
+    other = save_bundle(replace(model, about={"seed": 4}), embedder_folder, tmp_path / "other")
+
+    assert same == load_bundle(written).version == json.loads((written / "manifest.json").read_text())["version"]
+    assert other != same
+    assert contents(tmp_path / "same") == contents(written)
+
+
+@pytest.mark.parametrize("name", [*FILES, "manifest.json"])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 1.0])
+def test_a_flipped_bit_is_refused(name: str, share: float, copied: Path) -> None:
+    content = bytearray((copied / name).read_bytes())
+    content[int(share * (len(content) - 1))] ^= 1
+    (copied / name).write_bytes(content)
+
+    assert name in str(refusal(copied)) or name == "manifest.json"
+
+
+def test_no_flip_in_the_manifest_goes_unnoticed(copied: Path) -> None:
+    content = (copied / "manifest.json").read_bytes()
+    random = np.random.default_rng(13)
+    for place, bit in zip(random.integers(len(content), size=150), random.integers(8, size=150), strict=True):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << bit
+        (copied / "manifest.json").write_bytes(flipped)
+        refusal(copied)
+
+
+@pytest.mark.parametrize("name", [*FILES, "manifest.json"])
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
+def test_a_truncated_file_is_refused(name: str, keep: float, copied: Path) -> None:
+    content = (copied / name).read_bytes()
+    (copied / name).write_bytes(content[: int(keep * len(content))])
+    refusal(copied)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_refused(name: str, copied: Path) -> None:
+    (copied / name).unlink()
+
+    assert refusal(copied).faults == (f"{copied}: {name}: missing; restore or retrain the bundle",)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "trees/conversion-2.txt", "embedder/manifest.json", ".hidden"])
+def test_an_extra_file_is_refused(name: str, copied: Path) -> None:
+    (copied / name).write_text("")
+
+    assert refusal(copied).faults == (f"{copied}: {name}: not in the manifest; restore or retrain the bundle",)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_link_in_place_of_a_file_is_refused(name: str, copied: Path, tmp_path: Path) -> None:
+    (copied / name).rename(tmp_path / "elsewhere")
+    (copied / name).symlink_to(tmp_path / "elsewhere")
+
+    assert f"{name}: missing" in str(refusal(copied))
+
+
+def test_a_link_in_place_of_the_manifest_is_refused(copied: Path, tmp_path: Path) -> None:
+    (copied / "manifest.json").rename(tmp_path / "elsewhere")
+    (copied / "manifest.json").symlink_to(tmp_path / "elsewhere")
+
+    assert "manifest.json: a link" in str(refusal(copied))
+
+
+def test_a_link_to_a_whole_bundle_is_followed(copied: Path, tmp_path: Path) -> None:
+    (tmp_path / "current").symlink_to(copied)
+
+    assert load_bundle(tmp_path / "current").version == load_bundle(copied).version
+
+
+def test_a_link_to_itself_is_refused(copied: Path) -> None:
+    (copied / "model.json").unlink()
+    (copied / "model.json").symlink_to("model.json")
+    refusal(copied)
+
+
+def test_a_linked_folder_is_refused(copied: Path, tmp_path: Path) -> None:
+    (copied / "trees").rename(tmp_path / "trees")
+    (copied / "trees").symlink_to(tmp_path / "trees")
+
+    assert "trees: not in the manifest" in str(refusal(copied))
+
+
+def test_files_that_changed_places_are_refused(copied: Path) -> None:
+    one, other = (copied / "trees" / f"conversion-{number}.txt" for number in (0, 1))
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+
+    assert len(refusal(copied).faults) == 2
+
+
+def test_all_faults_are_told_at_once(copied: Path) -> None:
+    (copied / "model.json").write_text("{}")
+    (copied / "arrays.safetensors").unlink()
+    (copied / "notes.txt").write_text("")
+
+    assert [fault.split(": ")[1] for fault in refusal(copied).faults] == [
+        "notes.txt",
+        "arrays.safetensors",
+        "model.json",
+    ]
+
+
+@pytest.mark.parametrize("name", ["model.json", "arrays.safetensors", "trees/stage.txt"])
+def test_nothing_is_parsed_before_all_is_checked(name: str, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    monkeypatch.setattr(safetensors.numpy, "load", lambda _: parsed.append("arrays"))
+    monkeypatch.setattr(bundle, "_read_model", lambda *_: parsed.append("model"))
+    (copied / name).write_bytes(b"\x00 tree\nversion=v4")
+    refusal(copied)
+
+    assert parsed == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"format": 2},
+        {"format": "1"},
+        {"format": None},
+        {"version": "000000000000"},
+        {"sha256": {}},
+        {"sha256": []},
+        {"sha256": None},
+        {"sha256": "model.json"},
+    ],
+)
+def test_a_manifest_that_says_something_else_is_refused(changed: dict[str, Any], copied: Path) -> None:
+    manifest = json.loads((copied / "manifest.json").read_text())
+    (copied / "manifest.json").write_text(json.dumps(manifest | changed))
+    refusal(copied)
+
+
+def test_the_format_that_was_found_is_told(copied: Path) -> None:
+    manifest = json.loads((copied / "manifest.json").read_text())
+    (copied / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
+
+    assert refusal(copied).faults == (f"{copied}: format 2 found, 1 expected; restore or retrain the bundle",)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"", b"\xff\xfe", b"{", b"null", b"7", b'"text"', b"[]", b"{}", b'{"format": 1}', b"[" * 100_000, b"1" * 5_000],
+    ids=lambda garbage: repr(garbage[:9]),
+)
+def test_a_garbage_manifest_is_refused(garbage: bytes, copied: Path) -> None:
+    (copied / "manifest.json").write_bytes(garbage)
+
+    assert refusal(copied).faults == (f"{copied}: manifest.json cannot be read; restore or retrain the bundle",)
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside.txt", "/etc/hostname", "", ".", "trees", "no\0such", "trees/../model.json"]
+)
+def test_a_manifest_names_plain_files_inside_the_bundle(name: str, copied: Path) -> None:
+    (copied.parent / "outside.txt").write_text("")
+    manifest = json.loads((copied / "manifest.json").read_text())
+    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    (copied / "manifest.json").write_text(json.dumps(manifest | {"sha256": manifest["sha256"] | {name: empty}}))
+    refusal(copied)
+
+
+def test_where_there_is_no_bundle_none_is_read(copied: Path, tmp_path: Path) -> None:
+    (copied / "manifest.json").unlink()
+    for folder in (copied, tmp_path / "nowhere"):
+        with pytest.raises(BadUsage, match="holds no bundle") as refused:
+            load_bundle(folder)
+        assert refused.value.code == "no_bundle"
+
+
+def test_an_older_bundle_is_replaced_whole(copied: Path, model: JourneyModel) -> None:
+    wordless = replace(model, reader=replace(model.reader, reads_text=False), stage=None)
+    version = save_bundle(wordless, None, copied)
+
+    assert load_bundle(copied).version == version
+    assert sorted(contents(copied)) == [
+        "arrays.safetensors",
+        "manifest.json",
+        "model.json",
+        "trees/conversion-0.txt",
+        "trees/conversion-1.txt",
+    ]
+    assert [path.name for path in copied.parent.iterdir()] == ["bundle"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "empty folder", "file"])
+def test_what_is_no_bundle_is_never_written_over(kind: str, model: JourneyModel, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    if kind == "file":
+        out.write_text("precious")
+    else:
+        out.mkdir()
+    if kind == "folder":
+        (out / "thesis.txt").write_text("precious")
+    before = {path.name: path.is_file() and path.read_text() for path in tmp_path.rglob("*")}
+
+    with pytest.raises(BadUsage, match="exists and is not a bundle") as refused:
+        save_bundle(model, None, out)
+    assert refused.value.code == "out_exists"
+    assert {path.name: path.is_file() and path.read_text() for path in tmp_path.rglob("*")} == before
+
+
+def test_a_write_that_fails_leaves_the_older_bundle(copied: Path, model: JourneyModel, tmp_path: Path) -> None:
+    before = contents(copied)
+    with pytest.raises(BadEnvironment, match="cannot be written") as refused:
+        save_bundle(replace(model, about={}), tmp_path / "no such embedder", copied)
+
+    assert refused.value.code == "out_unwritable"
+    assert contents(copied) == before
+    assert [path.name for path in copied.parent.iterdir()] == ["bundle"]
+
+
+def test_a_write_that_fails_leaves_nothing_where_nothing_was(model: JourneyModel, tmp_path: Path) -> None:
+    with pytest.raises(BadEnvironment, match="cannot be written"):
+        save_bundle(model, tmp_path / "no such embedder", tmp_path / "new" / "bundle")
+
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_place_where_no_folder_can_be_is_refused(model: JourneyModel, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(BadEnvironment, match="cannot be written") as refused:
+        save_bundle(model, None, tmp_path / "file" / "bundle")
+
+    assert refused.value.code == "out_unwritable"
+    assert (tmp_path / "file").read_text() == "precious"

@@ -1,0 +1,218 @@
+"""The conversion model fitted: refused below twenty of each, calibrated out of fold, blind to shuffled labels."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from scipy.special import expit, logit
+from sklearn.metrics import roc_auc_score
+
+from features.errors import BadData
+from features.rows import FeatureRows
+from models.conversion import ConversionModel
+from models.journey_model import JourneyModel
+from training import fit_conversion as module
+from training.boosting import out_of_fold, telling_columns
+from training.fit_conversion import fit_conversion
+from training.progress import silent
+from training.split import FOLDS, person_folds
+from training.text_heads import learn_text_head
+
+Codes = np.ndarray
+
+pytestmark = pytest.mark.usefixtures("few_trees")
+
+
+def rows_of(n: int, dimension: int | None = None) -> FeatureRows:
+    random = np.random.default_rng(n)
+    features = random.normal(size=(n, 5)).astype(np.float32)
+    pools = None if dimension is None else random.normal(size=(n, dimension)).astype(np.float32)
+    return FeatureRows(features, pools, None)
+
+
+def folds_of(n: int) -> Codes:
+    return person_folds([f"p{number}" for number in range(n)], FOLDS, seed=0)
+
+
+def fitted_on(
+    rows: FeatureRows, converted: Codes, horizons_days: tuple[int | None, ...], seed: int = 0
+) -> ConversionModel | None:
+    n = len(rows.features)
+    return fit_conversion(rows, horizons_days, converted.astype(np.int8), folds_of(n), seed, silent)
+
+
+def outcomes(rows: FeatureRows) -> Codes:
+    """Likelier the larger the first column; half of those who convert at all do so within the first horizon."""
+    random = np.random.default_rng(23)
+    later = random.random(len(rows.features)) < expit(2.0 * rows.features[:, 0])
+    return np.stack([later & (random.random(len(later)) < 0.5), later], axis=1).astype(np.int8)
+
+
+def test_exactly_twenty_of_each_are_enough() -> None:
+    converted = (np.arange(40) < 20)[:, None]
+    model = fitted_on(rows_of(40), converted, (30,))
+
+    assert model.horizons_days == (30,)
+    assert expit(model.base_log_odds).tolist() == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("yes", "no", "found"),
+    [
+        (19, 100, "found 19 rows with a conversion and 100 without"),
+        (100, 19, "found 100 rows with a conversion and 19 without"),
+        (0, 500, "found 0 rows with a conversion and 500 without"),
+    ],
+)
+def test_fewer_are_refused_with_their_counts(yes: int, no: int, found: str) -> None:
+    converted = np.repeat([1, 0, -1], [yes, no, 50])[:, None]
+    with pytest.raises(BadData, match=f"conversion_30d: {found}, expected at least 20 of each") as refused:
+        fitted_on(rows_of(len(converted)), converted, (30,))
+
+    assert refused.value.code == "too_few_conversions"
+
+
+def test_all_horizons_that_have_too_few_are_told_at_once() -> None:
+    converted = np.repeat([[0, 1, 1], [0, 0, 1], [0, 0, 0]], [30, 10, 19], axis=0)
+    with pytest.raises(BadData) as refused:
+        fitted_on(rows_of(59), converted, (7, 30, None))
+
+    assert [fault.split(",")[0] for fault in refused.value.faults] == [
+        "conversion_7d: found 0 rows with a conversion and 59 without",
+        "conversion: found 40 rows with a conversion and 19 without",
+    ]
+
+
+def test_a_horizon_that_adds_nobody_is_refused() -> None:
+    converted = np.repeat([[1, 1], [0, 0]], 50, axis=0)
+    with pytest.raises(BadData, match="conversion_90d: nobody converted between 30 and 90 days") as refused:
+        fitted_on(rows_of(100), converted, (30, 90))
+
+    assert refused.value.code == "too_few_conversions"
+
+
+def test_where_nothing_is_known_there_is_no_model() -> None:
+    assert fitted_on(rows_of(50), np.full((50, 2), -1), (30, 90)) is None
+    assert fitted_on(rows_of(50), np.zeros((50, 0)), ()) is None
+
+
+def test_of_whom_nothing_is_known_the_base_rates_are_said() -> None:
+    # Of 200 known, 40 convert at first; of the 160 others 40 later, and of 20 of them it is not known.
+    converted = np.repeat([[1, 1], [0, 1], [0, 0], [0, -1], [-1, -1]], [40, 40, 100, 20, 30], axis=0)
+    rows = rows_of(230)
+    probabilities = fitted_on(rows, converted, (30, 90)).probabilities(rows, np.ones(230, dtype=np.bool_))
+
+    first, then = 40 / 200, 40 / 140
+    assert probabilities == pytest.approx(np.tile([first, 1 - (1 - first) * (1 - then)], (230, 1)))
+
+
+def test_what_tells_of_converting_is_found_at_each_horizon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROUNDS", (60,))
+    learnt_from, asked = rows_of(1500), rows_of(1501)
+    model = fitted_on(learnt_from, outcomes(learnt_from), (30, 90))
+    probabilities, truth = model.probabilities(asked, np.zeros(1501, dtype=np.bool_)), outcomes(asked)
+
+    for h in (0, 1):
+        assert roc_auc_score(truth[:, h], probabilities[:, h]) > 0.7
+        assert probabilities[:, h].mean() == pytest.approx(truth[:, h].mean(), abs=0.05)
+    assert (probabilities[:, 1] >= probabilities[:, 0]).all()
+
+
+def test_later_hazards_are_learnt_from_those_who_had_not_converted() -> None:
+    """All who convert at first look alike; if they counted later on, the later hazard would single them out."""
+    rows = rows_of(600)
+    rows.features[:, 1:] = 0
+    first = rows.features[:, 0] > 0.5
+    later = first | (np.arange(600) % 4 == 0)
+    model = fitted_on(rows, np.stack([first, later], axis=1), (30, 90))
+
+    then = expit(model.hazards[1].log_odds(rows.features, np.zeros(600)))
+    assert np.ptp(model.hazards[0].log_odds(rows.features, np.zeros(600))) > 0.5
+    assert then[first].mean() == pytest.approx(0.25, abs=0.1)
+
+
+def test_the_number_of_rounds_is_the_one_that_does_best_on_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trees(rows: FeatureRows, converted: Codes, rounds: tuple[int, ...]) -> str:
+        monkeypatch.setattr(module, "ROUNDS", rounds)
+        return fitted_on(rows, converted, (30,)).hazards[0].trees.text
+
+    rows = rows_of(600)
+    told, untold = outcomes(rows)[:, 1:], (np.random.default_rng(24).random((600, 1)) < 0.5)
+    assert trees(rows, told, (1, 50)) == trees(rows, told, (50,)) != trees(rows, told, (1,))
+    assert trees(rows, untold, (1, 50)) == trees(rows, untold, (1,))
+
+
+def test_percentiles_refer_to_the_known_rows_of_the_first_horizon() -> None:
+    rows = rows_of(300)
+    converted = outcomes(rows)
+    converted[:50] = -1
+    model = fitted_on(rows, converted, (30, 90))
+
+    assert model.reference.shape == (250,)
+    assert (np.diff(model.reference) >= 0).all()
+    assert model.reference.mean() == pytest.approx((converted[50:, 0] == 1).mean(), abs=0.02)
+
+
+def test_intervals_are_those_of_each_horizon() -> None:
+    rows = rows_of(600)
+    model = fitted_on(rows, outcomes(rows), (30, 90))
+    probabilities = model.probabilities(rows, np.zeros(600, dtype=np.bool_))
+
+    for h, interval in enumerate(model.intervals):
+        low, high = interval.interval(probabilities[:, h])
+        assert ((low <= probabilities[:, h]) & (probabilities[:, h] <= high)).all()
+        assert (low.mean(), high.mean()) == pytest.approx((outcomes(rows)[:, h].mean(),) * 2, abs=0.1)
+
+
+def test_words_are_learnt_from_the_longest_horizon() -> None:
+    rows = rows_of(600, dimension=3)
+    converted = outcomes(FeatureRows(rows.pools, None, None))
+    model = fitted_on(rows, converted, (30, 90))
+    expected, _ = learn_text_head(rows.pools, np.ones(600, dtype=np.bool_), converted[:, 1:] == 1, folds_of(600))
+
+    assert model.text_head.weights.tolist() == expected.weights.tolist()
+    assert roc_auc_score(converted[:, 1], model.words(rows)) > 0.75
+    assert [hazard.start.slope > 0.2 for hazard in model.hazards] == [True, True]
+
+
+def test_where_too_few_spoke_the_trees_start_from_the_base_rate() -> None:
+    rows = rows_of(600, dimension=3)
+    rows.pools[20:] = 0
+    model = fitted_on(rows, outcomes(rows), (30, 90))
+
+    assert model.text_head is None
+    assert [asdict(hazard.start) for hazard in model.hazards] == [
+        {"slope": 0.0, "intercept": base} for base in model.base_log_odds.tolist()
+    ]
+
+
+def test_models_are_the_same_for_a_seed() -> None:
+    rows = rows_of(300, dimension=2)
+
+    def texts(seed: int) -> list[str]:
+        return [hazard.trees.text for hazard in fitted_on(rows, outcomes(rows), (30, 90), seed).hazards]
+
+    assert texts(0) == texts(0)
+    assert texts(0) != texts(1)
+
+
+def test_shuffled_labels_cannot_be_told(fitted: JourneyModel, many, embed) -> None:
+    asked = fitted.reader.read(many.log, many.rows.customer, many.rows.as_of_us, embed).conversion
+    folds = person_folds(many.rows.customer_id, FOLDS, seed=0)
+    known = many.rows.converted[:, 1] >= 0
+    columns = telling_columns(asked.features[known])
+
+    def auc(converted: Codes, seed: int) -> float:
+        start = np.full((len(converted), 1), logit((converted[known] == 1).mean()))
+        raw = out_of_fold(asked.features, converted, start, columns, folds, module.TREES, (20,), seed)
+        return float(roc_auc_score(converted[known], raw[0, known, 0]))
+
+    def shuffled(seed: int) -> Codes:
+        converted = many.rows.converted[:, 1].copy()
+        converted[known] = np.random.default_rng(seed).permutation(converted[known])
+        return converted
+
+    assert auc(many.rows.converted[:, 1], 0) > 0.65
+    assert np.mean([auc(shuffled(seed), seed) for seed in range(4)]) == pytest.approx(0.5, abs=0.05)
