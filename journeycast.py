@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from training.labels import LabelledRows
 
 __version__ = importlib.metadata.version("journeycast")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime reports to its maker as soon as it is imported
+EXTRAS = {
+    "serve": ("bentoml", "_bentoml_sdk", "_bentoml_impl", "pydantic_settings", "starlette"),
+    "train": ("mlflow", "onnx", "pandas", "sentence_transformers", "sklearn", "torch", "transformers"),
+}
 EXIT_CODES = {BadUsage: 2, BadData: 3, BadEnvironment: 4}
 
 app = typer.Typer(
@@ -50,11 +56,24 @@ Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]
 def main() -> None:
     """Run the command line; a fault ends it with its message and exit code, never with a trace."""
     try:
-        app()
+        app(prog_name="journeycast")
     except Fault as fault:
-        for line in fault.faults:
-            _say(Text.assemble((fault.code, "bold red"), ": ", line))
-        sys.exit(next(code for kind, code in EXIT_CODES.items() if isinstance(fault, kind)))
+        _end(fault)
+    except ModuleNotFoundError as error:
+        extra = next(
+            (extra for extra, packages in EXTRAS.items() if (error.name or "").split(".")[0] in packages), None
+        )
+        if extra is None:
+            raise
+        _end(BadEnvironment("missing_extra", f"{error.name} is not installed; install journeycast[{extra}]"))
+    except OSError as error:
+        _end(BadEnvironment("system_refused", f"{error.filename or 'the system'}: {error.strerror or error}"))
+
+
+def _end(fault: Fault) -> None:
+    for line in fault.faults:
+        _say(Text.assemble((fault.code, "bold red"), ": ", line))
+    sys.exit(next(code for kind, code in EXIT_CODES.items() if isinstance(fault, kind)))
 
 
 @app.command()
@@ -86,13 +105,14 @@ def train(
 ) -> None:
     """Learn stage and conversion from touchpoints; write a bundle and record the run in MLflow."""
     from features.journey import load_journey
-    from models.bundle import save_bundle
+    from models.bundle import check_out, save_bundle
     from training import tracking
     from training.train import train as fit_and_judge
     from training.verdict_table import verdict_table
 
     frame = load_journey(journey)
-    log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv")
+    check_out(out)
+    log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", until=datetime.now(UTC))
     rows = _labelled_rows(frame, log, labels, split, max_reject_share, f"{out}.labels.rejects.csv")
     folder, text = _embedder(embedder, log)
     parameters = {
@@ -133,17 +153,17 @@ def evaluate(
 
     from features.embedder import Embedder
     from models.bundle import load_bundle
-    from training.evaluate import forecast_rows, judge
+    from training.evaluate import judge_model
     from training.verdict_table import verdict_table
 
     loaded = load_bundle(_bundle_folder(bundle))
     model = loaded.model
-    log = _read_log(touchpoints, max_reject_share, f"{out}/rejects.csv")
+    log = _read_log(touchpoints, max_reject_share, f"{out}/rejects.csv", until=datetime.now(UTC))
     rows = _labelled_rows(model.reader.journey, log, labels, split, max_reject_share, f"{out}/labels.rejects.csv")
     embedder = Embedder.with_cache(loaded.embedder_folder, threads=2) if loaded.embedder_folder else None
-    asked = model.reader.read(log, rows.customer, rows.as_of_us, embedder.embed if embedder else None)
-    horizons = model.conversion.horizons_days if model.conversion else ()
-    judgement = judge(forecast_rows(model, asked), rows, horizons, model.reader.journey, seed)
+    if rows.stage_by_rule != model.reader.stage_by_rule:
+        _say("These labels and the bundle know the stage by different means (rules, or given): it is not judged.")
+    judgement = judge_model(model, log, rows, embedder.embed if embedder else None, seed)
     (out / "metrics.json").write_text(
         json.dumps({"model_version": loaded.version, **judgement.metrics()}, indent=1) + "\n"
     )
@@ -209,19 +229,25 @@ def _say(line: str | Text) -> None:
     console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
-def _read_log(source: list[str], max_reject_share: float, reject_file: str) -> EventLog:
+def _read_log(source: list[str], max_reject_share: float, reject_file: str, until: datetime | None = None) -> EventLog:
+    """The touchpoints known by `until`: one of the future would make open label windows look over."""
     from features.event_log import EventLog
-    from features.touchpoints import read_touchpoints
+    from features.touchpoints import known_by, read_touchpoints
 
     _make_folder(Path(reject_file).parent)
     read = read_touchpoints(source, max_reject_share, reject_file)
+    if not read.rejects.height:
+        Path(reject_file).unlink(missing_ok=True)  # an older run's rejects are not this one's
     _say(
         f"{read.rows_read:,} rows read: {read.frame.height:,} touchpoints, "
         f"{read.duplicates_dropped:,} duplicates dropped, {_rejected(read.rejects.height, reject_file)}"
     )
     if read.ignored_columns:
         _say(f"columns that are no part of the contract, ignored: {', '.join(read.ignored_columns)}")
-    return EventLog.from_frame(read.frame)
+    frame = read.frame if until is None else known_by(read.frame, until)
+    if frame.height < read.frame.height:
+        _say(f"{read.frame.height - frame.height:,} touchpoints lie in the future and are left out")
+    return EventLog.from_frame(frame)
 
 
 def _rejected(rows: int, reject_file: str) -> str:
@@ -260,7 +286,8 @@ def _labelled_rows(
         return rows_by_stage_history(journey, log, read.frame)
     chosen = read.frame.filter(pl.col("split").is_in(split)) if split else read.frame
     if chosen.is_empty():
-        found = ", ".join(sorted(read.frame["split"].drop_nulls().unique())) or "none"
+        splits = sorted(read.frame["split"].drop_nulls().unique())
+        found = ", ".join(splits[:10]) + (f" and {len(splits) - 10} more" if len(splits) > 10 else "") or "none"
         raise BadUsage("no_such_split", f"no label has split {' or '.join(split or [])}; the labels hold: {found}")
     return rows_by_labels(journey, log, chosen)
 

@@ -52,6 +52,8 @@ HISTORY_MEASURES = (
 )
 MEASURES_OF_A_KIND = len(WINDOWS_DAYS) + len(HALF_LIVES_DAYS) + len(KIND_MEASURES)
 RECENT_GAPS = 3
+NOT_YET = np.int64(-(2**63))
+LARGEST = np.finfo(np.float32).max
 
 
 def aggregate(log: EventLog, vocabulary: Vocabulary, hidden: Bools, customer: Int64s, as_of_us: Int64s) -> Float32s:
@@ -83,7 +85,8 @@ def aggregate(log: EventLog, vocabulary: Vocabulary, hidden: Bools, customer: In
         len(vocabulary.kinds),
         rows,
     )
-    return rows
+    # A value of 1e300 is lawful and beyond float32; infinity would spoil every sum of effects.
+    return np.clip(rows, -LARGEST, LARGEST, out=rows)
 
 
 def width(vocabulary: Vocabulary) -> int:
@@ -120,7 +123,7 @@ def _aggregate(  # type: ignore[no-untyped-def]
         sessions_30, sessions = 0, 0
         company, unheard, night, weekend = 0, 0, 0, 0
         responses, response_us = 0, 0.0
-        next_customer_us = np.int64(-1)
+        next_customer_us = NOT_YET
         # Newest first: the first touchpoint met of a kind is its last one.
         for event in range(stop - 1, start - 1, -1):
             if hidden[event] or not is_known(known_us[event], now):
@@ -179,10 +182,10 @@ def _aggregate(  # type: ignore[no-untyped-def]
             unheard += int(unheard_of[event])
             if is_company[event]:
                 company += 1
-                if next_customer_us >= 0:
+                if next_customer_us != NOT_YET:
                     responses += 1
                     response_us += next_customer_us - when
-                next_customer_us = np.int64(-1)
+                next_customer_us = NOT_YET
             else:
                 next_customer_us = when
             newer = when

@@ -74,7 +74,7 @@ def message_features(log: EventLog, messages: Messages, texts: Int64s, vectors: 
     """How much was said and how, the columns of `MESSAGE_FEATURES`. Shape (rows, 9)."""
     written = np.array([_written(log.texts[text]) for text in texts], dtype=np.float64).reshape(-1, 4)
     features = np.full((len(messages.own), len(MESSAGE_FEATURES)), np.nan, dtype=np.float32)
-    _measure(messages.own, messages.company, log.text, texts, written, vectors, pools.astype(np.float32), features)
+    _measure(messages.own, messages.company, log.text, texts, written, vectors, pools, features)
     return features
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Protocol
@@ -154,6 +154,30 @@ class EventLog:
         """Index of each customer in this log, -1 for one without touchpoints. Shape (n,)."""
         index = {customer_id: i for i, customer_id in enumerate(self.customer_ids)}
         return np.array([index.get(customer_id, NEVER) for customer_id in customer_ids], dtype=np.int64)
+
+    def only(self, customers: Int64s) -> EventLog:
+        """The log of some customers alone, by index, in the order given; strings stay encoded as they are."""
+        lengths = self.offsets[customers + 1] - self.offsets[customers]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[customers] - offsets[:-1], lengths)
+        columns = (
+            "occurred_us",
+            "known_us",
+            "channel",
+            "action",
+            "campaign",
+            "conversation",
+            "is_company",
+            "value",
+            "text",
+        )
+        return replace(
+            self,
+            customer_ids=[self.customer_ids[customer] for customer in customers],
+            offsets=offsets,
+            event_ids=[self.event_ids[row] for row in rows],
+            **{column: getattr(self, column)[rows] for column in columns},
+        )
 
 
 @njit(cache=True, inline="always")

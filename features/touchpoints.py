@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import dataframely as dy
@@ -90,6 +91,11 @@ def read_touchpoints(
         duplicates_dropped=table.frame.height - frame.height,
         ignored_columns=table.ignored_columns,
     )
+
+
+def known_by(frame: pl.DataFrame, moment: datetime) -> pl.DataFrame:
+    """Touchpoints that had occurred and been recorded by an aware moment, inclusive: the cut of `is_known`."""
+    return frame.filter(pl.max_horizontal("occurred_at", "recorded_at") <= moment)
 
 
 def drop_duplicates(frame: pl.DataFrame) -> pl.DataFrame:

@@ -35,6 +35,7 @@ from models.trees import Trees
 FORMAT = 1
 MANIFEST = "manifest.json"
 EMBEDDER = "embedder"
+ALWAYS = ("arrays.safetensors", "model.json")
 HEAD = ("weights", "intercepts", "silent")
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -55,8 +56,7 @@ def save_bundle(model: JourneyModel, embedder_folder: Path | None, out: Path) ->
     An older bundle at `out` is replaced. Raises BadUsage where something else is there, BadEnvironment where the folder
     cannot be written.
     """
-    if out.exists() and not (out / MANIFEST).is_file():
-        raise BadUsage("out_exists", f"{out} exists and is not a bundle; give another --out or remove it")
+    check_out(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
@@ -71,6 +71,12 @@ def save_bundle(model: JourneyModel, embedder_folder: Path | None, out: Path) ->
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return version
+
+
+def check_out(out: Path) -> None:
+    """Raise BadUsage where a bundle must not be written, because something else is there."""
+    if out.exists() and not (out / MANIFEST).is_file():
+        raise BadUsage("out_exists", f"{out} exists and is not a bundle; give another --out or remove it")
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -108,14 +114,26 @@ def _write_manifest(draft: Path) -> str:
 
 
 def _replace(draft: Path, out: Path) -> None:
-    os.chmod(draft, 0o755)  # noqa: PTH101 - mkdtemp made it private
-    if out.exists():
-        older = Path(tempfile.mkdtemp(prefix=f".{out.name}-older-", dir=out.parent))
+    draft.chmod(0o777 & ~_umask())  # mkdtemp made it private
+    if not out.exists():
+        draft.rename(out)
+        return
+    older = Path(tempfile.mkdtemp(prefix=f".{out.name}-older-", dir=out.parent))
+    try:
         out.rename(older / out.name)
-        draft.rename(out)
-        shutil.rmtree(older)
-    else:
-        draft.rename(out)
+        try:
+            draft.rename(out)
+        except OSError:
+            (older / out.name).rename(out)
+            raise
+    finally:
+        shutil.rmtree(older, ignore_errors=True)
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 def _checked_files(folder: Path) -> tuple[str, dict[str, bytes]]:
@@ -127,7 +145,7 @@ def _checked_files(folder: Path) -> tuple[str, dict[str, bytes]]:
         faults += [] if manifest["format"] == FORMAT else [f"format {manifest['format']} found, {FORMAT} expected"]
         faults += [f"{name}: not in the manifest" for name in _file_names(folder) if name not in hashes]
         files = {name: (folder / name).read_bytes() for name in hashes if _is_plain(folder, name)}
-        faults += [f"{name}: missing" for name in hashes if name not in files]
+        faults += [f"{name}: missing" for name in dict.fromkeys((*hashes, *ALWAYS)) if name not in files]
         faults += [
             f"{name}: its SHA-256 is not the manifest's" for name in files if _sha256(files[name]) != hashes[name]
         ]

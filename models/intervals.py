@@ -33,16 +33,19 @@ def fit_venn_abers(probability: Floats, happened: Bools) -> VennAbers:
     At each grid score the isotonic fit is made twice, with the asked row taken as "no" and as "yes". Source: Vovk and
     Petej, "Venn-Abers predictors" (2014).
     """
-    order = np.argsort(probability, kind="stable")
-    score, outcome = probability[order], happened[order].astype(np.float64)
-    grid = np.unique(np.quantile(score, np.linspace(0, 1, GRID_POINTS)))
-    bounds = np.array([[_fitted_at(score, outcome, point, label) for label in (0.0, 1.0)] for point in grid])
+    score, place, rows = np.unique(probability, return_inverse=True, return_counts=True)
+    yes = np.bincount(place, weights=happened, minlength=len(score)).astype(np.float64)
+    grid = np.unique(np.quantile(probability, np.linspace(0, 1, GRID_POINTS), method="closest_observation"))
+    asked = np.searchsorted(score, grid)
+    bounds = np.array([[_fitted_at(yes, rows, at, label) for label in (0.0, 1.0)] for at in asked])
     return VennAbers(grid, np.maximum.accumulate(bounds[:, 0]), np.maximum.accumulate(bounds[:, 1]))
 
 
-def _fitted_at(score: Floats, outcome: Floats, point: float, label: float) -> float:
-    at = int(np.searchsorted(score, point))
-    return float(isotonic_regression(np.insert(outcome, at, label)).x[at])
+def _fitted_at(yes: Floats, rows: Int64s, at: int, label: float) -> float:
+    """The isotonic fit at the `at`-th distinct score, with one more row of that score and this outcome."""
+    more = np.arange(len(rows)) == at
+    weights = rows + more
+    return float(isotonic_regression((yes + label * more) / weights, weights=weights).x[at])
 
 
 def fit_stage_thresholds(probabilities: Floats, stage: Int64s, coverage: float) -> Floats:

@@ -53,7 +53,7 @@ def explain(model: JourneyModel, asked: Asked, log: EventLog, embed: Embed | Non
         reasons = [
             Reason(model.reader.catalog[column].name, _value(rows.features[row, column]), float(effect), None)
             for column, effect in zip(hazard.trees.columns, effects[row, :-1], strict=True)
-            if effect != 0.0
+            if abs(effect) > 1e-12  # less is the rounding of TreeSHAP
         ]
         if said[row] != 0.0:
             reasons.append(Reason(WORDS, float(words[row]), float(said[row]), moved_by[row]))

@@ -86,7 +86,10 @@ def _score_parts(
     customer = log.customer_rows(asked.customer_ids)
     for start in range(0, max(len(customer), 1), ROWS_AT_A_TIME):
         part = slice(start, start + ROWS_AT_A_TIME)
-        scores = scorer.score(log, asked.customer_ids[part], customer[part], asked.as_of_us[part], reasons)
+        # The scorer reads the whole log it is given, so it is given that of these customers alone.
+        known = np.unique(customer[part][customer[part] >= 0])
+        place = np.where(customer[part] >= 0, np.searchsorted(known, customer[part]), -1)
+        scores = scorer.score(log.only(known), asked.customer_ids[part], place, asked.as_of_us[part], reasons)
         yield _frame(scores.columns)
         progress(min(part.stop, len(customer)), len(customer))
 

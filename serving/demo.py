@@ -26,7 +26,7 @@ from features.errors import BadEnvironment, BadUsage
 
 START_LIMIT_S = 120
 AS_OF = datetime(2025, 7, 1, tzinfo=UTC)  # where the simulated record ends
-MARK = "facts.json"  # of a simulation: a folder without it is not the demo's to clear
+MARK = "DEMO.txt"  # a folder without it is not the demo's to clear
 TIMES = pl.col("occurred_at", "recorded_at").dt.to_string("iso:strict")
 
 console = Console()
@@ -39,10 +39,11 @@ def run(out: Path, customers: int) -> None:
     """
     out = out.resolve()
     if out.exists():
-        if any(out.iterdir()) and not (out / "simulated" / MARK).is_file():
-            raise BadUsage("demo_folder", f"{out} holds something else; give another --out")
+        if not (out / MARK).is_file():
+            raise BadUsage("demo_folder", f"{out} exists and was not made by the demo; give another --out")
         shutil.rmtree(out)
     out.mkdir(parents=True)
+    (out / MARK).write_text("Everything in this folder is simulated; `journeycast demo` makes it anew.\n", "utf-8")
     touchpoints = out / "simulated" / "touchpoints.parquet"
     console.rule("1. Simulate: nothing in this demo is real")
     _journeycast(out, "simulate", "--customers", str(customers), "--seed", "1", "--out", out / "simulated")
@@ -69,12 +70,16 @@ def run(out: Path, customers: int) -> None:
     console.print(_market_table(scored))
     console.rule("4. Serve, and ask about one customer over HTTP")
     not_yet = scored.filter(pl.col("conversion_90d").is_not_null() & (pl.col("reliability") == "ok"))
+    if not_yet.is_empty():
+        raise BadUsage("demo_too_small", f"of {customers} customers none can be shown; give more --customers")
     warmest = not_yet.sort("conversion_90d", descending=True)[0]
     with _endpoint(out) as url:
         answer = _ask(out, url, touchpoints, str(warmest["customer_id"][0]))
     console.print(_customer_table(answer["scores"][0]))
     same = answer["scores"][0]["conversion_90d"] == warmest["conversion_90d"][0]
-    console.print(f"The endpoint and the batch {'agree to the last bit' if same else 'DIFFER'}.")
+    if not same:
+        raise BadEnvironment("demo_failed", "the endpoint and the batch differ; please report this")
+    console.print("The endpoint and the batch agree to the last bit.")
     console.rule("Done")
     console.print(
         f"Everything is in {out}. The run, its figures and the model: mlflow ui --backend-store-uri {_store(out)}"
@@ -104,7 +109,7 @@ def _command(*words: str) -> list[str]:
 
 
 def _environment(out: Path) -> dict[str, str]:
-    return {**os.environ, "MLFLOW_TRACKING_URI": os.environ.get("MLFLOW_TRACKING_URI", _store(out))}
+    return {**os.environ, "MLFLOW_TRACKING_URI": _store(out)}  # never a real registry
 
 
 @contextmanager

@@ -77,18 +77,22 @@ class Scorer:
         """Score each asked pair; `customer` indexes the log's customers, -1 for one of whom it has no touchpoint."""
         asked = self._model.reader.read(log, customer, as_of_us, self._embed)
         forecast = self._model.forecast(asked)
+        converted = self._already_converted(log, customer, as_of_us)
         columns: dict[str, list[Any]] = {
             "customer_id": list(customer_ids),
             "as_of": [from_us(moment) for moment in as_of_us],
             **self._stage_columns(forecast),
             "furthest_stage": self._stage_names(furthest_stages(self._model.reader.journey, log, customer, as_of_us)),
-            **self._conversion_columns(forecast, self._already_converted(log, customer, as_of_us)),
+            **self._conversion_columns(forecast, converted),
             "reliability": [code.value for code in forecast.reliability],
             "model_version": [self.model_version] * len(customer),
         }
         if reasons and self._model.conversion is not None:
             explained = explain(self._model, asked, log, self._embed)
-            columns["reasons"] = [[asdict(reason) for reason in row] for row in explained]
+            columns["reasons"] = [
+                [] if done else [asdict(reason) for reason in row]
+                for done, row in zip(converted, explained, strict=True)
+            ]
         return Scores(columns)
 
     def _already_converted(self, log: EventLog, customer: Int64s, as_of_us: Int64s) -> Bools:

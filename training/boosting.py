@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,17 +21,18 @@ Parameters = Mapping[str, float | str]
 
 
 def telling_columns(features: Float32s) -> Int64s:
-    """Columns that vary and do not repeat an earlier one, rising."""
+    """Columns that vary and do not repeat an earlier one, rising; the first column where none does."""
     earlier: set[bytes] = set()
     telling = []
     for column in range(features.shape[1]):
         values = features[:, column]
         known = values[~np.isnan(values)]
         varies = len(known) > 0 and (len(known) < len(values) or known.min() < known.max())
-        if varies and values.tobytes() not in earlier:
-            earlier.add(values.tobytes())
+        content = hashlib.blake2b(values.tobytes()).digest()
+        if varies and content not in earlier:
+            earlier.add(content)
             telling.append(column)
-    return np.array(telling, dtype=np.int64)
+    return np.array(telling or [0], dtype=np.int64)  # LightGBM wants a column, even one that tells nothing
 
 
 def grow(

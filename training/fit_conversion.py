@@ -90,10 +90,10 @@ def _refuse_too_few(horizons_days: Sequence[int | None], converted: Codes) -> No
                 f"{conversion_column(horizon)}: found {yes} rows with a conversion and {no} without, expected at least "
                 f"{LEAST_OF_EACH} of each; give more customers, a longer record or a longer horizon"
             )
-        elif not (_happened_between(converted, h) == 1).any():
+        elif not {0, 1} <= set(np.unique(_happened_between(converted, h)).tolist()):
             faults.append(
-                f"{conversion_column(horizon)}: nobody converted between {horizons_days[h - 1]} and {horizon} days; "
-                "leave one of the two horizons out of the journey file"
+                f"{conversion_column(horizon)}: of the rows known not to have converted within {horizons_days[h - 1]} "
+                "days, all or none did later; leave one of the two horizons out of the journey file"
             )
     if faults:
         raise BadData("too_few_conversions", faults)

@@ -77,8 +77,10 @@ def rows_by_stage_history(journey: Journey, log: EventLog, history: pl.DataFrame
         {"customer_id": rows.customer_id, "as_of": [from_us(moment) for moment in rows.as_of_us]},
         schema={"customer_id": pl.String, "as_of": pl.Datetime("us", "UTC")},
     ).with_row_index("row")
+    order = pl.col("stage").replace_strict(list(journey.stages), range(len(journey.stages)), default=UNKNOWN)
+    begun = history.sort("since", "recorded_at", order)  # of stages begun at once, the one recorded last
     found = asked.sort("as_of").join_asof(
-        history.sort("since"), left_on="as_of", right_on="since", by="customer_id", check_sortedness=False
+        begun, left_on="as_of", right_on="since", by="customer_id", check_sortedness=False
     )
     stage = _stage_codes(journey, found.sort("row")["stage"])
     return replace(rows, stage=stage, stage_by_rule=False)
@@ -89,27 +91,59 @@ def rows_by_labels(journey: Journey, log: EventLog, labels: pl.DataFrame) -> Lab
 
     `labels` has customer_id, as_of, stage, converted and horizon_days; one (customer, as_of) may come once a horizon.
     Where the journey names no horizon, a label's horizon is taken as the end. Raises BadData for a stage that the
-    journey does not know.
+    journey does not know, for labels that fall as the horizon grows, and where no labelled customer has a touchpoint.
     """
     pairs = labels.select("customer_id", "as_of").unique(maintain_order=True).with_row_index("row")
     placed = labels.join(pairs, on=["customer_id", "as_of"], maintain_order="left")
     customer_ids = pairs["customer_id"].to_list()
     customer, as_of_us = log.customer_rows(customer_ids), pairs["as_of"].dt.epoch("us").to_numpy().astype(np.int64)
+    if (customer < 0).all():
+        raise BadData(
+            "no_common_customer",
+            f"none of the {len(set(customer_ids))} customers in the labels has a touchpoint; expected the same "
+            "customer_id in both: check how the ids are written",
+        )
     seen = _labelled_by_rule(journey, log, customer_ids, customer, as_of_us)
     stage = _given_stage(journey, placed, len(pairs))
     given = _given_conversions(journey, placed, len(pairs))
     horizons = _horizons(journey, log, set(given))
     learnt = dict(zip(seen.horizons_days, seen.converted.T, strict=True))
-    converted = [given[horizon] if horizon in given else learnt[horizon] for horizon in horizons]
     unused = placed.filter(pl.col("converted").is_not_null() & ~_used_horizon(journey)).height
+    derived = {f"{reason} (not labelled)": n for reason, n in seen.left_out.items()}
     return replace(
         seen,
         stage=seen.stage if stage is None else stage,
         stage_by_rule=stage is None,
         horizons_days=horizons,
-        converted=np.array(converted, dtype=np.int8).reshape(len(horizons), len(pairs)).T,
-        left_out={"labels for a horizon that the journey does not name": unused},
+        converted=_side_by_side(horizons, given, learnt, len(pairs)),
+        left_out={
+            "labels for a horizon that the journey does not name": unused,
+            "labelled customers without a touchpoint": int((customer < 0).sum()),
+            **(derived if set(horizons) - set(given) else {}),
+        },
     )
+
+
+def _side_by_side(
+    horizons: tuple[int | None, ...], given: dict[int | None, Int8s], learnt: dict[int | None, Int8s], n_rows: int
+) -> Int8s:
+    """Shape (rows, horizons). Who converts within a horizon does so within every longer one; labels must say so too."""
+    columns = [given[horizon] if horizon in given else learnt[horizon] for horizon in horizons]
+    converted = np.array(columns, dtype=np.int8).reshape(len(horizons), n_rows).T.copy()
+    for h in range(1, len(horizons)):
+        falls = (converted[:, h - 1] == 1) & (converted[:, h] == 0)
+        if falls.any() and horizons[h - 1] in given and horizons[h] in given:
+            raise BadData(
+                "falling_labels",
+                f"{int(falls.sum())} rows are labelled converted within {horizons[h - 1]} days but not within "
+                f"{horizons[h] or 'the end'}; a conversion within a horizon lies within every longer one",
+            )
+        # Labels win over what the touchpoints say.
+        if horizons[h] in given:
+            converted[falls, h - 1] = 0
+        else:
+            converted[falls, h] = 1
+    return converted
 
 
 def _labelled_by_rule(
@@ -165,7 +199,8 @@ def _given_conversions(journey: Journey, placed: pl.DataFrame, n_rows: int) -> d
     given: dict[int | None, Int8s] = {}
     for (horizon,), labels in known.group_by(["horizon_days"], maintain_order=True):
         converted = np.full(n_rows, UNKNOWN, dtype=np.int8)
-        converted[labels["row"].to_numpy()] = labels["converted"].to_numpy()
+        # Taken as "in the end", several horizons of one row may disagree: a conversion within any is one.
+        np.maximum.at(converted, labels["row"].to_numpy(), labels["converted"].cast(pl.Int8).to_numpy())
         given[horizon if horizon is None else int(str(horizon))] = converted
     return given
 
@@ -200,9 +235,9 @@ def _converted_within(  # type: ignore[no-untyped-def]
 ):
     """Label windows are (as_of, as_of + horizon]; one that reaches beyond the record stays unknown, never "no"."""
     for row in range(len(customer)):
-        start, stop = 0, 0
-        if customer[row] >= 0:
-            start, stop = offsets[customer[row]], offsets[customer[row] + 1]
+        if customer[row] < 0:
+            continue  # of someone unheard of, nothing is known: not even a "no"
+        start, stop = offsets[customer[row]], offsets[customer[row] + 1]
         following = np.int64(2**62)
         before = False
         for event in range(start, stop):

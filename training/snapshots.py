@@ -2,48 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import numpy as np
 from numba import njit
 
-from features.event_log import DAY_US, EventLog, Int64s, from_us, is_known, to_us
+from features.event_log import DAY_US, ONE_US, EventLog, Int64s, from_us, to_us
 
 LEAST_MOMENTS = 6  # fewer month starts than this in the record: weeks, then days
+MOST_MOMENTS = 120  # ten years of months; a stray date of long ago must not stretch the grid
 SEEN_WITHIN_DAYS = 365
 
 
 def calendar_grid(log: EventLog) -> Int64s:
-    """Month starts (UTC) within the record, or Mondays, or days where it is too short. Rising, shape (moments,)."""
+    """Month starts (UTC) within the record, or Mondays, or days where these are too few.
+
+    Rising, shape (moments,); of more than 120, the last 120.
+    """
     if len(log) == 0:
         return np.zeros(0, dtype=np.int64)
     first, last = from_us(log.occurred_us.min()), from_us(log.known_us.max())
-    for step in (_next_month, _next_week, _next_day):
-        moments = [first]
-        while (following := step(moments[-1])) <= last:
-            moments.append(following)
-        if len(moments) > LEAST_MOMENTS:
+    grid: list[datetime] = []
+    for previous in (_month_before, _week_before, _day_before):
+        grid = list(_backwards(first, last, previous))
+        if len(grid) >= LEAST_MOMENTS:
             break
-    return np.array([to_us(moment) for moment in moments[1:]], dtype=np.int64)
+    return np.array([to_us(moment) for moment in reversed(grid)], dtype=np.int64)
 
 
 def snapshots(log: EventLog, grid_us: Int64s) -> tuple[Int64s, Int64s]:
     """Rows (customer, as_of) by customer and time: who was known at a moment and seen in the 365 days before it."""
-    seen = _seen(log.offsets, log.known_us, grid_us, SEEN_WITHIN_DAYS * DAY_US)
+    seen = np.zeros((len(log.customer_ids), len(grid_us)), dtype=np.bool_)
+    # Moments from `begin` on know the touchpoint (`is_known`), and those before `end` still count it as lately seen.
+    begin = np.searchsorted(grid_us, log.known_us, side="left")
+    end = np.searchsorted(grid_us, log.known_us + SEEN_WITHIN_DAYS * DAY_US, side="left")
+    _mark(log.offsets, begin, end, seen)
     customer, moment = np.nonzero(seen)
     return customer.astype(np.int64), grid_us[moment]
 
 
-def _next_month(moment: datetime) -> datetime:
-    return (_midnight(moment).replace(day=1) + timedelta(days=32)).replace(day=1)
+def _backwards(first: datetime, last: datetime, previous: Callable[[datetime], datetime]) -> Iterator[datetime]:
+    moment = previous(last + ONE_US)  # so that the last moment itself may stand on the grid
+    for _ in range(MOST_MOMENTS):
+        if moment <= first:
+            return
+        yield moment
+        moment = previous(moment)
 
 
-def _next_week(moment: datetime) -> datetime:
-    return _midnight(moment) + timedelta(days=7 - moment.weekday())
+def _month_before(moment: datetime) -> datetime:
+    return _midnight(moment - ONE_US).replace(day=1)
 
 
-def _next_day(moment: datetime) -> datetime:
-    return _midnight(moment) + timedelta(days=1)
+def _week_before(moment: datetime) -> datetime:
+    before = _midnight(moment - ONE_US)
+    return before - timedelta(days=before.weekday())
+
+
+def _day_before(moment: datetime) -> datetime:
+    return _midnight(moment - ONE_US)
 
 
 def _midnight(moment: datetime) -> datetime:
@@ -51,12 +69,7 @@ def _midnight(moment: datetime) -> datetime:
 
 
 @njit(cache=True)
-def _seen(offsets, known_us, grid_us, within_us):  # type: ignore[no-untyped-def]
-    seen = np.zeros((len(offsets) - 1, len(grid_us)), dtype=np.bool_)
+def _mark(offsets, begin, end, seen):  # type: ignore[no-untyped-def]
     for customer in range(len(offsets) - 1):
         for event in range(offsets[customer], offsets[customer + 1]):
-            for moment in range(len(grid_us)):
-                now = grid_us[moment]
-                if is_known(known_us[event], now) and now - known_us[event] < within_us:
-                    seen[customer, moment] = True
-    return seen
+            seen[customer, begin[event] : end[event]] = True

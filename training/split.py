@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import BadData
+from features.event_log import DAY_US
 
-DAY_US: Final = 86_400_000_000
 # Late rows of held-out persons are few (the product of two shares), hence a larger share of persons than without time.
 LATE_SHARE: Final = 0.3
 LATE_PERSON_SHARE: Final = 0.3

@@ -40,14 +40,17 @@ def learn_text_head(pools: Float32s, known: Bools, wanted: Bools, folds: Codes) 
     """The head fitted on all known rows, and the log-odds of every row by heads that never saw its person.
 
     `wanted` (rows, outputs) says which outputs hold for a row, `known` (rows,) for which rows that is known. The
-    penalty is the one with the least squared error out of fold. None where an output holds, or does not hold, in fewer
-    than 20 rows in which something was said, or where one fold holds all of these. Source: Hoerl and Kennard, "Ridge
-    regression" (1970), put on the log-odds scale as in Platt (1999).
+    penalty is the one with the least squared error out of fold. An output that holds, or does not hold, in fewer than
+    20 rows in which something was said keeps its usual log-odds. None where that is every output, or where one fold
+    holds all the rows.
+
+    Source: Hoerl and Kennard, "Ridge regression" (1970), put on the log-odds scale as in Platt (1999).
     """
     said = np.any(pools, axis=1)
     usable = said & known
     of_each = np.stack([wanted[usable].sum(axis=0), (~wanted[usable]).sum(axis=0)])
-    if of_each.min() < LEAST_OF_EACH or len(np.unique(folds[usable])) < 2:
+    telling = of_each.min(axis=0) >= LEAST_OF_EACH
+    if not telling.any() or len(np.unique(folds[usable])) < 2:
         return None
     targets = wanted.astype(np.float64)
     of_fold = [usable & (folds == fold) for fold in range(FOLDS)]
@@ -56,7 +59,11 @@ def learn_text_head(pools: Float32s, known: Bools, wanted: Bools, folds: Codes) 
     heads = [[_solve(whole.without(part), penalty) for part in parts] for penalty in PENALTIES]
     outputs = [_out_of_fold(pools, folds, of_folds) for of_folds in heads]
     best = int(np.argmin([np.mean((out - targets)[usable] ** 2) for out in outputs]))
-    sigmoids = [fit_sigmoid(outputs[best][usable, k], wanted[usable, k]) for k in range(wanted.shape[1])]
+    usual = _usual_log_odds(targets[usable])
+    sigmoids = [
+        fit_sigmoid(outputs[best][usable, k], wanted[usable, k]) if telling[k] else Sigmoid(0.0, usual[k])
+        for k in range(wanted.shape[1])
+    ]
     silent = _usual_log_odds(targets[known & ~said])
     log_odds = np.stack([sigmoid.log_odds(outputs[best][:, k]) for k, sigmoid in enumerate(sigmoids)], axis=1)
     return _scaled(_solve(whole, PENALTIES[best]), sigmoids, silent), np.where(said[:, None], log_odds, silent)

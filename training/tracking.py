@@ -5,8 +5,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import posixpath
-import re
 import shutil
 import tempfile
 import warnings
@@ -32,6 +30,21 @@ REGISTERED_MODEL = "journeycast"
 CHAMPION = "champion"
 STORE = "sqlite:///mlflow.db"
 LOADER = "serving.pyfunc"
+# What the loader imports. Journeycast itself is on no index: install it where the model is loaded.
+NEEDED = (
+    "lightgbm",
+    "msgspec",
+    "numba",
+    "numpy",
+    "onnxruntime",
+    "pandas",
+    "platformdirs",
+    "polars",
+    "pydantic",
+    "safetensors",
+    "scipy",
+    "tokenizers",
+)
 ASKED = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, name) for name in ("customer_id", "as_of", "touchpoints")]),
 )
@@ -51,13 +64,16 @@ def tracked_run(name: str, parameters: Mapping[str, Any], tags: Mapping[str, str
     except Exception as error:  # MLflow lets those of its store's driver pass
         raise _unreachable(error) from None
     with run:
-        mlflow.log_params(dict(parameters))
-        yield run.info.run_id
+        try:
+            mlflow.log_params(dict(parameters))
+            yield run.info.run_id
+        except MlflowException as error:
+            raise _unreachable(error) from None
 
 
 def log_metrics(metrics: Mapping[str, float]) -> None:
-    """Record figures in the current run; what MLflow takes in no name, a stage's `?` say, becomes `_`."""
-    mlflow.log_metrics({_metric_name(name): value for name, value in metrics.items()})
+    """Record figures in the current run."""
+    mlflow.log_metrics(dict(metrics))
 
 
 def log_bundle(bundle: Path, register: bool) -> str | None:
@@ -72,7 +88,7 @@ def log_bundle(bundle: Path, register: bool) -> str | None:
             loader_module=LOADER,
             data_path=str(bundle),
             signature=ASKED,
-            pip_requirements=[f"journeycast=={version('journeycast')}"],
+            pip_requirements=[f"{library}=={version(library)}" for library in NEEDED],
             registered_model_name=REGISTERED_MODEL if register else None,
         )
     if not register:
@@ -105,10 +121,6 @@ def download_bundle(reference: str) -> Path:
     if flavor.get("loader_module") != LOADER:
         raise BadUsage("no_model", f"{reference} is not a Journeycast model")
     return local / str(flavor["data"])
-
-
-def _metric_name(name: str) -> str:
-    return posixpath.normpath(re.sub(r"[^/\w.\- :]", "_", name))
 
 
 def _connect() -> None:

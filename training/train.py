@@ -13,7 +13,7 @@ from features.event_log import EventLog, from_us
 from features.journey import Journey, conversion_column
 from features.rows import Embed
 from models.journey_model import JourneyModel
-from training.evaluate import Judgement, forecast_rows, judge
+from training.evaluate import Judgement, judge_model
 from training.fit import fit
 from training.labels import LabelledRows
 from training.progress import Report, silent
@@ -54,13 +54,11 @@ def _judge_held_out(
 ) -> Judgement | None:
     try:
         model = fit(rows.take(split.train_rows), log, journey, embed, seed, _on_trial(report))
+        return judge_model(model, log, rows.take(split.test_rows), embed, seed)
     except BadData as too_little:
-        if too_little.code in ("too_few_conversions", "nothing_to_learn"):
+        if too_little.code in ("too_few_conversions", "nothing_to_learn", "nothing_to_judge"):
             return None  # what is held out may be missing here and still be enough for the model that is kept
         raise
-    held_out = rows.take(split.test_rows)
-    asked = model.reader.read(log, held_out.customer, held_out.as_of_us, embed)
-    return judge(forecast_rows(model, asked), held_out, rows.horizons_days, journey, seed)
 
 
 def _on_trial(report: Report) -> Report:

@@ -290,6 +290,13 @@ def test_two_touchpoints_have_one_gap() -> None:
     assert (measured["gap_now_to_mean"], measured["gap_recent_to_mean"]) == (0.5, 1)
 
 
+def test_equal_gaps_have_no_deviation() -> None:
+    gap = timedelta(minutes=21, microseconds=1)  # rounding leaves a variance just below zero
+    measured = of_the_history([Touch(AS_OF - times * gap) for times in range(4)])
+
+    assert (measured["gap_deviation_days"], measured["burstiness"], measured["gap_recent_to_mean"]) == (0, -1, 1)
+
+
 def test_touchpoints_of_one_instant_have_gaps_but_no_rhythm() -> None:
     measured = of_the_history([Touch(AS_OF, channel) for channel in ("chat", "email", "web")])
 

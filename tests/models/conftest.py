@@ -76,7 +76,8 @@ def model(reader: Reader, log: EventLog, rows: tuple[Int64s, Int64s], asked: Ask
     """Two horizons and four stages, with text heads of arbitrary weights."""
     features, stage = asked.conversion.features, np.maximum(stages_at(DEFAULT_JOURNEY, log, *rows), 0)
     columns = telling_columns(features)
-    bought = (stage >= 2).astype(np.int8)
+    misled = np.random.default_rng(1).random(len(stage)) < 0.25
+    bought = ((stage >= 2) ^ misled).astype(np.int8)
     spoke = (asked.conversion.pools[:, 0] > 0).astype(np.int8)
     begun = np.zeros((len(stage), 1))
     hazards = tuple(

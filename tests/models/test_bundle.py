@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -24,6 +26,7 @@ from models.reasons import explain
 FILES = [
     "arrays.safetensors",
     "embedder/config.json",
+    "embedder/weights/config.json",
     "embedder/weights/model.onnx",
     "model.json",
     "trees/conversion-0.txt",
@@ -36,7 +39,8 @@ FILES = [
 def embedder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("embedder")
     (folder / "weights").mkdir()
-    (folder / "config.json").write_text('{"dimension": 8}')
+    for name in ("config.json", "weights/config.json"):
+        (folder / name).write_text('{"dimension": 8}')
     (folder / "weights" / "model.onnx").write_bytes(bytes(range(256)))
     return folder
 
@@ -73,7 +77,12 @@ def refusal(folder: Path) -> BadEnvironment:
 
 def test_a_bundle_is_these_files(written: Path) -> None:
     assert sorted(contents(written)) == sorted([*FILES, "manifest.json"])
-    assert written.stat().st_mode & 0o777 == 0o755
+
+
+def test_who_may_read_a_folder_may_read_the_bundle(written: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+
+    assert written.stat().st_mode == (tmp_path / "folder").stat().st_mode
 
 
 def test_what_is_read_is_what_was_written(
@@ -196,6 +205,13 @@ def test_a_link_in_place_of_a_file_is_refused(name: str, copied: Path, tmp_path:
     assert f"{name}: missing" in str(refusal(copied))
 
 
+def test_a_link_to_the_same_content_is_refused(copied: Path) -> None:
+    (copied / "embedder" / "config.json").unlink()
+    (copied / "embedder" / "config.json").symlink_to("weights/config.json")
+
+    assert "embedder/config.json: missing" in str(refusal(copied))
+
+
 def test_a_link_in_place_of_the_manifest_is_refused(copied: Path, tmp_path: Path) -> None:
     (copied / "manifest.json").rename(tmp_path / "elsewhere")
     (copied / "manifest.json").symlink_to(tmp_path / "elsewhere")
@@ -291,15 +307,26 @@ def test_a_garbage_manifest_is_refused(garbage: bytes, copied: Path) -> None:
     assert refusal(copied).faults == (f"{copied}: manifest.json cannot be read; restore or retrain the bundle",)
 
 
-@pytest.mark.parametrize(
-    "name", ["../outside.txt", "/etc/hostname", "", ".", "trees", "no\0such", "trees/../model.json"]
-)
+@pytest.mark.parametrize("name", ["../outside.txt", "embedder/../../outside.txt", "/dev/null", "", ".", "trees"])
 def test_a_manifest_names_plain_files_inside_the_bundle(name: str, copied: Path) -> None:
     (copied.parent / "outside.txt").write_text("")
     manifest = json.loads((copied / "manifest.json").read_text())
-    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    (copied / "manifest.json").write_text(json.dumps(manifest | {"sha256": manifest["sha256"] | {name: empty}}))
-    refusal(copied)
+    hashes = manifest["sha256"] | {name: hashlib.sha256(b"").hexdigest()}
+    version = hashlib.sha256(json.dumps(sorted(hashes.items())).encode()).hexdigest()[:12]
+    (copied / "manifest.json").write_text(json.dumps(manifest | {"sha256": hashes, "version": version}))
+
+    assert refusal(copied).faults == (f"{copied}: {name}: missing; restore or retrain the bundle",)
+
+
+@pytest.mark.parametrize("name", ["model.json", "arrays.safetensors"])
+def test_a_manifest_without_a_part_of_every_bundle_is_refused(name: str, copied: Path) -> None:
+    (copied / name).unlink()
+    manifest = json.loads((copied / "manifest.json").read_text())
+    del manifest["sha256"][name]
+    version = hashlib.sha256(json.dumps(sorted(manifest["sha256"].items())).encode()).hexdigest()[:12]
+    (copied / "manifest.json").write_text(json.dumps(manifest | {"version": version}))
+
+    assert refusal(copied).faults == (f"{copied}: {name}: missing; restore or retrain the bundle",)
 
 
 def test_where_there_is_no_bundle_none_is_read(copied: Path, tmp_path: Path) -> None:
@@ -348,6 +375,24 @@ def test_a_write_that_fails_leaves_the_older_bundle(copied: Path, model: Journey
         save_bundle(replace(model, about={}), tmp_path / "no such embedder", copied)
 
     assert refused.value.code == "out_unwritable"
+    assert contents(copied) == before
+    assert [path.name for path in copied.parent.iterdir()] == ["bundle"]
+
+
+def test_a_swap_that_fails_brings_the_older_bundle_back(
+    copied: Path, model: JourneyModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, rename = contents(copied), Path.rename
+
+    def full_for_the_draft(path: Path, target: Path) -> Path:
+        if Path(target) == copied and path.name != copied.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", full_for_the_draft)
+    with pytest.raises(BadEnvironment, match="cannot be written: No space left on device"):
+        save_bundle(replace(model, about={}), None, copied)
+
     assert contents(copied) == before
     assert [path.name for path in copied.parent.iterdir()] == ["bundle"]
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.isotonic import IsotonicRegression
 
 from models.intervals import VennAbers, fit_stage_thresholds, fit_venn_abers
 
@@ -16,13 +17,42 @@ known_rows = st.lists(st.tuples(chances, st.booleans()), min_size=1, max_size=40
 
 def test_four_rows_by_hand() -> None:
     fitted = fit_venn_abers(FOUR, np.array([False, False, True, True]))
-    low, high = fitted.interval(np.array([0.1, 0.25, 0.4]))
 
-    # Beside the lowest row: 0 | 0 0 1 1 fits 0, and 1 | 0 0 1 1 fits 1/3. In the middle: 0 to 1.
-    # Beside the highest: 0 0 1 | 0 | 1 fits 1/2 (more than the 0.4 asked, which is then the bound), and 1 fits 1.
-    assert low == pytest.approx([0, 0, 0.4])
-    assert high == pytest.approx([1 / 3, 1, 1])
-    assert np.interp(0.4, fitted.score, fitted.low) == pytest.approx(0.5)
+    # At the lowest score, a further "no" fits 0, a further "yes" is levelled with the next "no": 1 in 3.
+    # At the second, 0 of 2 or 1 of 2; at the third, 1 of 2 or 2 of 2; at the highest, a further "no" is levelled with
+    # the "yes" before: 2 of 3.
+    assert fitted.score.tolist() == FOUR.tolist()
+    assert fitted.low == pytest.approx([0, 0, 1 / 2, 2 / 3])
+    assert fitted.high == pytest.approx([1 / 3, 1 / 2, 1, 1])
+
+
+def test_bounds_are_widened_to_hold_the_probability() -> None:
+    fitted = fit_venn_abers(FOUR, np.array([False, False, True, True]))
+    low, high = fitted.interval(np.array([0.1, 0.25, 0.3, 0.4]))
+
+    assert low == pytest.approx([0, 1 / 4, 0.3, 0.4])
+    assert high == pytest.approx([1 / 3, 3 / 4, 1, 1])
+
+
+def test_rows_of_one_score_are_one_step_whatever_their_order() -> None:
+    # Five of ten happened: with the asked row, 5 of 11 or 6 of 11.
+    for happened in ([True] * 5 + [False] * 5, [False] * 5 + [True] * 5):
+        fitted = fit_venn_abers(np.full(10, 0.5), np.array(happened))
+
+        assert fitted.low == pytest.approx([5 / 11])
+        assert fitted.high == pytest.approx([6 / 11])
+
+
+def test_bounds_are_those_of_isotonic_regression_with_the_asked_row() -> None:
+    random = np.random.default_rng(10)
+    probability = random.integers(0, 12, size=60) / 12
+    happened = random.random(60) < probability
+    fitted = fit_venn_abers(probability, happened)
+
+    for score, low, high in zip(fitted.score, fitted.low, fitted.high, strict=True):
+        for label, bound in [(0.0, low), (1.0, high)]:
+            regression = IsotonicRegression().fit(np.append(probability, score), np.append(happened, label))
+            assert bound == pytest.approx(regression.predict([score])[0])
 
 
 def test_the_order_of_the_rows_changes_nothing() -> None:

@@ -187,9 +187,10 @@ def test_what_is_known_at_as_of_to_the_microsecond_counts(plain: Scorer) -> None
 # Already converted
 
 
-def test_whoever_converted_has_null_conversions_and_everything_else(plain: Scorer) -> None:
+def test_whoever_converted_has_null_conversions_no_reasons_and_everything_else(plain: Scorer) -> None:
     before = [touchpoint(2), touchpoint(3, "asked")]
-    bought = one(plain, [*before, touchpoint(9, "purchase")])
+    bought = one(plain, [*before, touchpoint(9, "purchase")], reasons=True)
+    assert bought["reasons"] == []
     assert {name for name, value in bought.items() if value is None} == {
         "conversion", "conversion_low", "conversion_high", "conversion_percentile",
     }  # fmt: skip

@@ -60,11 +60,19 @@ def test_columns_that_vary_and_are_new_are_telling() -> None:
     assert telling_columns(features).tolist() == [0, 4, 5]
 
 
-@pytest.mark.parametrize("features", [np.zeros((3, 2)), np.zeros((0, 2)), np.full((3, 2), NAN), np.zeros((3, 0))])
-def test_no_column_may_be_telling(features: Float32s) -> None:
+@pytest.mark.parametrize("features", [np.zeros((3, 2)), np.zeros((0, 2)), np.full((3, 2), NAN)])
+def test_where_no_column_is_telling_the_first_is_kept(features: Float32s) -> None:
     found = telling_columns(features.astype(np.float32))
 
-    assert (found.tolist(), found.dtype) == ([], np.int64)
+    assert (found.tolist(), found.dtype) == ([0], np.int64)
+
+
+def test_trees_can_be_grown_on_a_column_that_tells_nothing(target: Codes) -> None:
+    start = np.full((600, 1), 0.3)
+    same = np.full((600, 1), 7.0, dtype=np.float32)
+
+    assert np.ptp(grow(same, target, start, np.array([0]), SAMPLING, 3, 0).raw_scores(same)) == 0
+    assert np.isfinite(scores(same, target, start)).all()
 
 
 def test_a_fold_is_scored_by_trees_grown_on_the_others(features: Float32s, target: Codes) -> None:
@@ -99,6 +107,18 @@ def test_trees_correct_what_they_start_from() -> None:
         begun = np.where(target == 1, start, -start)[:, None]
         trees = grow(features, target, begun, np.zeros(1, dtype=np.int64), one_split, 1, 0)
         assert trees.raw_scores(features) == pytest.approx([-step, -step, -step, step, step, step], abs=1e-6)
+
+
+def test_each_class_starts_from_its_own_column() -> None:
+    """From 2/3 for the true class of three and 1/6 for the others: a step is the gradient ÷ 3/2 of the hessian."""
+    features, target = np.array([[0], [0], [1], [1], [2], [2]], dtype=np.float32), np.array([0, 0, 1, 1, 2, 2], np.int8)
+    separate = {"objective": "multiclass", "num_class": 3, "num_leaves": 3, "min_data_in_leaf": 1, "learning_rate": 1.0}
+    separate |= {"min_data_in_bin": 1, "min_sum_hessian_in_leaf": 0}
+    begun = np.log(np.where(target[:, None] == np.arange(3), 4.0, 1.0))
+    trees = grow(features, target, begun, np.zeros(1, dtype=np.int64), separate, 1, 0)
+
+    own, other = (1 / 3) / (1.5 * 2 / 9), -(1 / 6) / (1.5 * 5 / 36)
+    assert trees.raw_scores(features) == pytest.approx(np.where(target[:, None] == np.arange(3), own, other), abs=1e-6)
 
 
 def test_what_tells_of_the_target_is_found(features: Float32s, target: Codes) -> None:

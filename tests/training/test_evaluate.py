@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
+from features.errors import BadData
 from features.journey import DEFAULT_JOURNEY
 from models.journey_model import JourneyModel
 from training.baselines import recency, stage_recency
-from training.evaluate import Forecasts, Judgement, forecast_rows, gains_over_recency, judge
+from training.evaluate import Forecasts, Judgement, forecast_rows, gains_over_recency, judge, judge_model
 from training.labels import LabelledRows
 from training.split import FOLDS, person_folds
 
@@ -164,6 +165,17 @@ def test_metrics_are_named_by_target_and_opponent() -> None:
     assert all(isinstance(value, float) and np.isfinite(value) for value in metrics.values())
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 9])
+def test_a_single_person_can_be_judged(rows: int) -> None:
+    alone = rows_of([[row % 2] for row in range(rows)], stage=[row % 3 for row in range(rows)], persons=["ada"] * rows)
+    forecasts = Forecasts(np.full((rows, 4), 0.25), np.linspace(0, 1, rows)[:, None], np.arange(float(rows)))
+    judgement = judge(forecasts, alone, (30,), DEFAULT_JOURNEY, seed=0)
+
+    verdicts = [*judgement.conversion["conversion_30d"].values(), *judgement.stage.values()]
+    assert {(verdict.n, verdict.n_persons) for verdict in verdicts} == {(rows, 1)}
+    assert {verdict.log_loss.reason for verdict in verdicts} == {"an interval needs two persons"}
+
+
 def test_judgements_are_the_same_for_a_seed() -> None:
     rows = rows_of([[1], [0], [0], [0], [1], [1], [0], [0]])
     probability = np.linspace(0.1, 0.8, 8)[:, None]
@@ -175,6 +187,29 @@ def test_judgements_are_the_same_for_a_seed() -> None:
 def unseen(fitted: JourneyModel, others, embed) -> Forecasts:
     asked = fitted.reader.read(others.log, others.rows.customer, others.rows.as_of_us, embed)
     return forecast_rows(fitted, asked)
+
+
+def test_a_model_is_judged_by_its_own_forecasts(unseen: Forecasts, fitted: JourneyModel, others, embed) -> None:
+    expected = judge(unseen, others.rows, (30, 90), DEFAULT_JOURNEY, seed=4)
+
+    assert judge_model(fitted, others.log, others.rows, embed, seed=4).metrics() == expected.metrics()
+
+
+def test_a_stage_that_is_known_by_other_means_is_not_judged(fitted: JourneyModel, others, embed) -> None:
+    brought = replace(others.rows, stage_by_rule=False)
+    judgement = judge_model(fitted, others.log, brought, embed, seed=0)
+
+    assert (list(judgement.conversion), judgement.stage) == (["conversion_30d", "conversion_90d"], {})
+
+
+def test_rows_that_hold_nothing_forecast_are_refused(fitted: JourneyModel, others, embed) -> None:
+    elsewhere = replace(others.rows, stage_by_rule=False, horizons_days=(7, None))
+    with pytest.raises(
+        BadData, match=r"hold nothing that this bundle forecasts \(conversion_30d, conversion_90d and"
+    ) as no:
+        judge_model(fitted, others.log, elsewhere, embed, seed=0)
+
+    assert no.value.code == "nothing_to_judge"
 
 
 def test_forecasts_are_the_models(unseen: Forecasts, fitted: JourneyModel, others, embed) -> None:

@@ -85,10 +85,15 @@ def test_all_horizons_that_have_too_few_are_told_at_once() -> None:
     ]
 
 
-def test_a_horizon_that_adds_nobody_is_refused() -> None:
-    converted = np.repeat([[1, 1], [0, 0]], 50, axis=0)
-    with pytest.raises(BadData, match="conversion_90d: nobody converted between 30 and 90 days") as refused:
-        fitted_on(rows_of(100), converted, (30, 90))
+@pytest.mark.parametrize(
+    "groups",
+    [[(1, 1), (0, 0)], [(0, 1), (-1, 0), (1, 1)], [(1, -1), (0, -1), (-1, 1), (-1, 0)]],
+    ids=["none", "all", "unknown"],
+)
+def test_a_horizon_that_tells_nobody_apart_is_refused(groups: list[tuple[int, int]]) -> None:
+    converted = np.repeat(groups, 50, axis=0)
+    with pytest.raises(BadData, match=r"conversion_90d: .* within 30 days, all or none did later") as refused:
+        fitted_on(rows_of(len(converted)), converted, (30, 90))
 
     assert refused.value.code == "too_few_conversions"
 

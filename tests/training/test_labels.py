@@ -128,12 +128,29 @@ def test_any_of_the_journeys_actions_is_a_conversion() -> None:
     assert converted(frame, [*SIX, touch(45, "subscribe")], asked_at(day(12), day(36), day(41))) == [[1], [1], [1]]
 
 
-def test_who_left_no_touchpoint_did_not_convert() -> None:
-    rows = rows_by_labels(journey(10), log_of(SIX), asked_at(day(10), day(55), customer_id="eve"))
+def test_of_who_left_no_touchpoint_nothing_is_known() -> None:
+    labels = pl.concat([asked_at(day(10)), asked_at(day(10), day(55), customer_id="eve")])
+    rows = rows_by_labels(journey(10), log_of(SIX), labels)
 
-    assert rows.customer.tolist() == [-1, -1]
-    assert rows.converted.tolist() == [[0], [-1]]
-    assert rows.stage.tolist() == [-1, -1]
+    assert rows.customer.tolist() == [0, -1, -1]
+    assert rows.converted.tolist() == [[1], [-1], [-1]]
+    assert rows.stage.tolist() == [0, -1, -1]
+    assert rows.left_out["labelled customers without a touchpoint"] == 2
+
+
+def test_who_left_no_touchpoint_may_be_labelled() -> None:
+    labels = labels_of(("eve", day(10), "keen", True, 10), ("ada", day(10), "seen", False, 10))
+    rows = rows_by_labels(journey(10), log_of(SIX), labels)
+
+    assert (rows.customer.tolist(), rows.stage.tolist(), rows.converted.tolist()) == ([-1, 0], [1, 0], [[1], [0]])
+
+
+def test_labels_of_nobody_who_left_a_touchpoint_are_refused() -> None:
+    labels = labels_of(("ADA", day(10), "seen", False, 10), ("BOB", day(10), "keen", True, 10))
+    with pytest.raises(BadData, match="none of the 2 customers in the labels has a touchpoint") as refused:
+        rows_by_labels(journey(10), log_of(SIX), labels)
+
+    assert refused.value.code == "no_common_customer"
 
 
 chosen_days = st.integers(0, 30)
@@ -148,7 +165,7 @@ chosen_days = st.integers(0, 30)
 def test_windows_are_what_their_words_say(
     buys: list[int], as_of: list[int], horizons: list[int], repeatable: bool
 ) -> None:
-    touchpoints = [touch(30, "buy", "bob"), *(touch(number, "buy") for number in buys)]
+    touchpoints = [touch(0, "visit"), touch(30, "buy", "bob"), *(touch(number, "buy") for number in buys)]
 
     def by_definition(moment: int, horizon: int) -> int:
         if moment + horizon > 30 or (not repeatable and any(buy <= moment for buy in buys)):
@@ -216,12 +233,10 @@ def test_some_rows_may_be_taken() -> None:
     assert (taken.horizons_days, taken.left_out) == (rows.horizons_days, rows.left_out)
 
 
-def stage_history(*rows: tuple[str, str, datetime]) -> pl.DataFrame:
-    return pl.DataFrame(
-        list(rows),
-        schema={"customer_id": pl.String, "stage": pl.String, "since": pl.Datetime("us", "UTC")},
-        orient="row",
-    )
+def stage_history(*rows: tuple[str, str, datetime] | tuple[str, str, datetime, datetime]) -> pl.DataFrame:
+    moment = pl.Datetime("us", "UTC")
+    schema = {"customer_id": pl.String, "stage": pl.String, "since": moment, "recorded_at": moment}
+    return pl.DataFrame([(*row, None)[:4] for row in rows], schema=schema, orient="row")
 
 
 def test_a_stage_lasts_from_its_beginning_until_the_next() -> None:
@@ -247,6 +262,19 @@ def test_the_order_of_a_stage_history_changes_nothing() -> None:
     assert one.stage.tolist() == other.stage.tolist() == [0, 0, 1, 1, 1, 2, 2, 2] * 2
 
 
+def test_of_stages_begun_at_once_the_one_recorded_last_counts() -> None:
+    history = stage_history(
+        ("ada", "seen", day(6), day(8)),
+        ("ada", "keen", day(6), day(7)),
+        ("bob", "seen", day(6)),
+        ("bob", "keen", day(6)),
+    )
+    one, other = (rows_by_stage_history(journey(10), log_of(SIX), told) for told in (history, history.reverse()))
+
+    # Where nothing was recorded, the stage further down the journey.
+    assert one.stage.tolist() == other.stage.tolist() == [0] * 8 + [1] * 8
+
+
 def test_beside_a_stage_history_conversions_come_from_the_touchpoints() -> None:
     log = log_of(SIX)
     rows, by_rule = (
@@ -261,9 +289,9 @@ def test_beside_a_stage_history_conversions_come_from_the_touchpoints() -> None:
 
 def test_labels_of_one_customer_and_as_of_are_one_row() -> None:
     labels = labels_of(
-        ("bob", day(30), "keen", True, 10),
+        ("bob", day(30), None, True, 40),
         ("ada", day(5), None, False, 40),
-        ("bob", day(30), None, False, 40),
+        ("bob", day(30), "keen", False, 10),
         ("ada", day(5), "seen", None, 10),
         ("bob", day(31), "won", None, 40),
     )
@@ -272,7 +300,7 @@ def test_labels_of_one_customer_and_as_of_are_one_row() -> None:
     assert rows.customer_id == ["bob", "ada", "bob"]
     assert rows.as_of_us.tolist() == [to_us(day(number)) for number in (30, 5, 31)]
     assert rows.horizons_days == (10, 40)
-    assert rows.converted.tolist() == [[1, 0], [-1, 0], [-1, -1]]
+    assert rows.converted.tolist() == [[0, 1], [-1, 0], [-1, -1]]
     assert rows.stage.tolist() == [1, 0, 2]
     assert not rows.stage_by_rule
 
@@ -288,7 +316,7 @@ def test_a_horizon_without_labels_is_learnt_from_the_touchpoints() -> None:
     labels = labels_of(("ada", day(15), "keen", False, 10), ("bob", day(15), "won", True, 10))
     rows = rows_by_labels(journey(10, 20, 50), log_of(SIX), labels)
 
-    assert (rows.horizons_days, rows.converted.tolist()) == ((10, 20, 50), [[0, 1, -1], [1, 0, -1]])
+    assert (rows.horizons_days, rows.converted.tolist()) == ((10, 20, 50), [[0, 1, -1], [1, 1, -1]])
 
 
 def test_a_stage_without_labels_is_learnt_by_rule() -> None:
@@ -313,10 +341,10 @@ def test_without_the_journeys_actions_only_labelled_horizons_are_learnt() -> Non
 
 
 def test_in_the_end_comes_last_and_only_from_labels() -> None:
-    labels = labels_of(("ada", day(15), None, False, None), ("bob", day(15), None, True, None))
+    labels = labels_of(("ada", day(5), None, False, None), ("bob", day(15), None, True, None))
 
     rows = rows_by_labels(journey(10), log_of(SIX), labels)
-    assert (rows.horizons_days, rows.converted.tolist()) == ((10, None), [[1, 0], [0, 1]])
+    assert (rows.horizons_days, rows.converted.tolist()) == ((10, None), [[0, 0], [0, 1]])
 
 
 def test_a_journey_without_horizons_takes_any_labels_horizon_as_the_end() -> None:
@@ -327,6 +355,35 @@ def test_a_journey_without_horizons_takes_any_labels_horizon_as_the_end() -> Non
 
     assert (rows.horizons_days, rows.converted.tolist()) == ((None,), [[1], [0], [-1]])
     assert rows.left_out[UNUSED] == 0
+
+
+def test_the_end_has_come_where_any_horizon_says_so() -> None:
+    labels = labels_of(("ada", day(15), None, False, 10), ("ada", day(15), None, True, 40))
+
+    for order in (labels, labels.reverse()):
+        assert converted(journey(), SIX, order) == [[1]]
+
+
+def test_labels_that_fall_as_the_horizon_grows_are_refused() -> None:
+    labels = labels_of(("ada", day(15), None, True, 10), ("ada", day(15), None, False, None))
+    with pytest.raises(BadData, match="1 rows are labelled converted within 10 days but not within the end") as refused:
+        rows_by_labels(journey(10), log_of(SIX), labels)
+
+    assert refused.value.code == "falling_labels"
+
+
+def test_touchpoints_do_not_fall_behind_a_label() -> None:
+    # Bob's conversion within 10 days was labelled, not recorded.
+    labels = labels_of(("bob", day(15), None, True, 10))
+
+    assert converted(journey(10, 20), SIX, labels) == [[1, 1]]
+
+
+def test_unfinished_windows_of_horizons_without_labels_are_counted() -> None:
+    rows = rows_by_labels(journey(10, 40), log_of(SIX), asked_at(day(15), day(45), day(55)))
+
+    assert rows.left_out["windows of 10 days that are not over (not labelled)"] == 1
+    assert rows.left_out["windows of 40 days that are not over (not labelled)"] == 2
 
 
 def test_labels_for_other_horizons_are_counted_not_used() -> None:

@@ -85,6 +85,18 @@ def test_a_moment_must_lie_after_the_first_touchpoint_and_not_after_the_last() -
     assert grid(day(1, 4) - ONE_US, day(1, 4)) == [day(1, 4)]
 
 
+def test_of_a_long_record_the_last_ten_years_are_asked() -> None:
+    months = grid(day(1, 1, year=1970), day(6, 30))
+
+    assert (months[0], months[-1], len(months)) == (day(7, 1, year=2014), day(6, 1), 120)
+
+
+def test_a_date_at_the_end_of_time_is_no_error() -> None:
+    months = grid(day(1, 1), day(12, 31, year=9999))
+
+    assert (months[0], months[-1], len(months)) == (day(1, 1, year=9990), day(12, 1, year=9999), 120)
+
+
 @pytest.mark.parametrize("seen", [[], [day(1, 3, 10)], [day(1, 3), day(1, 3, 23)]])
 def test_a_record_within_a_day_has_no_moment(seen: list[datetime]) -> None:
     found = calendar_grid(log_of(*(("ada", moment) for moment in seen)))

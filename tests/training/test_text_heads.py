@@ -141,10 +141,17 @@ def test_twenty_of_each_who_spoke_are_enough(rare: bool, of_each: int, is_enough
     assert (learn_text_head(pools, ALL_KNOWN, wanted, FOLDS_OF_ROWS) is not None) == is_enough
 
 
-def test_every_output_needs_enough(pools: Float32s, wanted: Bools) -> None:
-    never = np.stack([wanted, np.zeros(ROWS, dtype=np.bool_)], axis=1)
+def test_an_output_with_too_few_keeps_its_usual_rate(pools: Float32s, wanted: Bools) -> None:
+    said = pools.any(axis=1)
+    rare = np.zeros(ROWS, dtype=np.bool_)
+    rare[np.flatnonzero(said)[:19]] = True
+    head, log_odds = learn_text_head(pools, ALL_KNOWN, np.stack([wanted, rare], axis=1), FOLDS_OF_ROWS)
+    alone, _ = learn_text_head(pools, ALL_KNOWN, wanted[:, None], FOLDS_OF_ROWS)
 
-    assert learn_text_head(pools, ALL_KNOWN, never, FOLDS_OF_ROWS) is None
+    assert roc_auc_score(wanted[said], log_odds[said, 0]) > 0.8
+    assert np.ptp(alone.weights) == pytest.approx(np.ptp(head.weights[0]), rel=0.1)
+    assert not head.weights[1].any()
+    assert log_odds[said, 1] == pytest.approx(np.full(said.sum(), np.log(20 / (said.sum() - 19 + 1))))
 
 
 def test_words_of_one_fold_teach_nothing_that_could_be_checked(pools: Float32s, wanted: Bools) -> None:

@@ -1,0 +1,468 @@
+"""What a user meets: files written whole or not at all, one clear message for each fault, and the exit code to it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+import pytest
+
+import journeycast
+from features.event_log import EventLog, from_us
+from features.journey import DEFAULT_JOURNEY
+from features.touchpoints import read_touchpoints
+from models.bundle import load_bundle
+from training import tracking
+from training.labels import rows_by_rule
+
+ROOT = Path(__file__).parents[1]
+COLUMNS = [
+    "customer_id", "as_of", "stage", "stage_awareness", "stage_consideration", "stage_conversion", "stage_advocacy",
+    "plausible_stages", "furthest_stage", "conversion_30d", "conversion_30d_low", "conversion_30d_high",
+    "conversion_90d", "conversion_90d_low", "conversion_90d_high", "conversion_percentile", "reliability",
+    "model_version", "reasons",
+]  # fmt: skip
+PLAIN_COLUMNS = [
+    "customer_id", "as_of", "stage", "stage_new", "stage_active", "plausible_stages", "furthest_stage",
+    "conversion", "conversion_low", "conversion_high", "conversion_percentile", "reliability", "model_version",
+]  # fmt: skip
+TOUCHPOINTS = """\
+customer_id,occurred_at,channel,action
+b,2026-01-02T00:00:00Z,web,visited
+a,2026-01-05T00:00:00Z,web,visited
+a,2026-01-09T00:00:00+01:00,web,asked
+a,2026-01-09T00:00:00+01:00,web,asked
+c,2026-01-09T00:00:00Z,store,purchase
+"""
+AT = ["--as-of", "2026-01-20T00:00:00Z"]
+
+
+class Ended(NamedTuple):
+    """How a command ended: its exit code, and what it said."""
+
+    code: int
+    said: str
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `journeycast` with these words in this process; nothing is ever printed to where results may be piped."""
+
+    def journeycast_with(*words: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["journeycast", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            journeycast.main()
+        printed = capsys.readouterr()
+        assert (printed.out, "Traceback" in printed.err) == ("", False)
+        return Ended(int(ended.value.code or 0), printed.err)
+
+    return journeycast_with
+
+
+@pytest.fixture
+def folder(tmp_path: Path, plain_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with touchpoints.csv and a bundle that opens in a moment."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "touchpoints.csv").write_text(TOUCHPOINTS)
+    (tmp_path / "bundle").symlink_to(plain_bundle)
+    return tmp_path
+
+
+SCORE = ["score", "--bundle", "bundle", "--touchpoints", "touchpoints.csv"]
+
+
+# Scoring a list
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
+@pytest.mark.parametrize("reasons", [False, True])
+@pytest.mark.usefixtures("folder")
+def test_everybody_is_scored_at_one_moment(run: Run, ending: str, reasons: bool) -> None:
+    ended = run(*SCORE, *AT, "--out", f"scores.{ending}", *(["--reasons"] * reasons))
+    version = load_bundle(Path("bundle")).version
+    assert ended.code == 0
+    assert ended.said.splitlines()[0] == "5 rows read: 4 touchpoints, 1 duplicates dropped, 0 rejected"
+    assert ended.said.splitlines()[-1] == f"3 scores by model {version} in scores.{ending}"
+    read = {"parquet": pl.read_parquet, "csv": pl.read_csv, "jsonl": pl.read_ndjson}[ending]
+    scores = read(Path(f"scores.{ending}"))
+    assert scores.columns == PLAIN_COLUMNS + ["reasons"] * reasons
+    assert scores["customer_id"].to_list() == ["a", "b", "c"]
+    assert scores["furthest_stage"].to_list() == ["active", "new", "new"]
+    assert [value is None for value in scores["conversion"]] == [False, False, True]
+
+
+@pytest.mark.usefixtures("folder")
+def test_pairs_are_scored_in_the_order_asked_repeats_and_strangers_included(run: Run) -> None:
+    asked = ["c,2026-01-08T00:00:00Z", "stranger,2026-01-20T00:00:00Z", "a,2026-01-20T01:00:00+01:00"]
+    asked += ["b,2026-01-20T00:00:00Z", "c,2026-01-20T00:00:00Z", asked[2]]
+    Path("pairs.csv").write_text("\n".join(["customer_id,as_of", *asked, ""]))
+    assert run(*SCORE, "--snapshots", "pairs.csv", "--out", "scores.parquet").code == 0
+    scores = pl.read_parquet("scores.parquet")
+    assert scores["customer_id"].to_list() == ["c", "stranger", "a", "b", "c", "a"]
+    assert scores["as_of"].to_list() == [datetime(2026, 1, day, tzinfo=UTC) for day in (8, 20, 20, 20, 20, 20)]
+    assert scores["conversion"].is_null().to_list() == [False, False, False, False, True, False]
+    assert scores["reliability"].to_list()[:2] == ["no_data", "no_data"]
+    assert scores[1, "conversion"] == pytest.approx(0.4)
+    assert scores[2].equals(scores[5])
+
+
+@pytest.mark.usefixtures("folder")
+def test_touchpoints_come_from_several_files_and_globs(run: Run) -> None:
+    lines = TOUCHPOINTS.splitlines()
+    Path("one.csv").write_text("\n".join(lines[:3]))
+    Path("two.csv").write_text("\n".join([lines[0], *lines[3:]]))
+    assert run(*SCORE, *AT, "--out", "whole.csv").code == 0
+    parts = ["--touchpoints", "one.csv", "--touchpoints", "t[w]o.csv"]
+    assert run("score", "--bundle", "bundle", *parts, *AT, "--out", "parts.csv").code == 0
+    assert Path("parts.csv").read_bytes() == Path("whole.csv").read_bytes()
+
+
+@pytest.mark.usefixtures("folder")
+def test_no_touchpoints_no_scores_but_a_file_with_its_columns(run: Run) -> None:
+    Path("touchpoints.csv").write_text(TOUCHPOINTS.splitlines()[0] + "\n")
+    assert run(*SCORE, *AT, "--reasons", "--out", "scores.csv").code == 0
+    assert Path("scores.csv").read_text() == ",".join([*PLAIN_COLUMNS, "reasons"]) + "\n"
+
+
+@pytest.mark.usefixtures("folder")
+def test_names_that_look_like_markup_are_printed_as_they_are(run: Run) -> None:
+    Path("touchpoints.csv").write_text(
+        TOUCHPOINTS.replace("action\n", "action,note[/b] :smile:\n").replace("d\n", "d,\n")
+    )
+    ended = run(*SCORE, *AT, "--max-reject-share", "1", "--out", "scores[/i].csv")
+    assert ended.code == 0
+    assert "columns that are no part of the contract, ignored: note[/b] :smile:\n" in ended.said
+    assert ended.said.endswith(" in scores[/i].csv\n")
+
+
+# Rejects
+
+
+BAD_ROWS = "d,2026-01-09T00:00:00,web,visited\n,2026-01-09T00:00:00Z,web,\nCANARY,yesterday,web,visited\n"
+REJECTS = ["file,row,codes"] + [
+    f"touchpoints.csv,{row},{codes}"
+    for row, codes in [
+        (6, "occurred_at_naive"),
+        (7, "customer_id_missing;action_missing"),
+        (8, "occurred_at_unreadable"),
+    ]
+]
+
+
+def test_a_few_bad_rows_go_to_a_reject_file_with_their_row_and_reason(run: Run, folder: Path) -> None:
+    with Path("touchpoints.csv").open("a") as file:
+        file.write(BAD_ROWS)
+    ended = run(*SCORE, *AT, "--out", "new/folder/scores.csv", "--max-reject-share", "0.4")
+    assert ended.code == 0
+    told = "8 rows read: 4 touchpoints, 1 duplicates dropped, 3 rejected (see new/folder/scores.csv.rejects.csv)"
+    assert ended.said.splitlines()[0] == told
+    assert Path("new/folder/scores.csv.rejects.csv").read_text().splitlines() == REJECTS
+    assert sorted(path.name for path in (folder / "new" / "folder").iterdir()) == [
+        "scores.csv",
+        "scores.csv.rejects.csv",
+    ]
+
+
+@pytest.mark.usefixtures("folder")
+def test_above_the_share_nothing_is_scored_and_every_reason_is_counted(run: Run) -> None:
+    with Path("touchpoints.csv").open("a") as file:
+        file.write(BAD_ROWS)
+    Path("scores.csv").write_text("older")
+    ended = run(*SCORE, *AT, "--out", "scores.csv", "--max-reject-share", "0.37")
+    assert ended == Ended(
+        3,
+        "too_many_rejects: rejected 3 of 8 rows (37.5%), expected at most 37.0%: action_missing 1, "
+        "customer_id_missing 1, occurred_at_naive 1, occurred_at_unreadable 1; see scores.csv.rejects.csv. "
+        "Mend them or allow more with --max-reject-share\n",
+    )
+    assert Path("scores.csv.rejects.csv").read_text().splitlines() == REJECTS
+    assert Path("scores.csv").read_text() == "older"
+
+
+def test_rejects_of_an_older_run_go_but_never_a_file_to_read(run: Run, folder: Path) -> None:
+    rejects = folder / "scores.csv.rejects.csv"
+    rejects.write_text("file,row,codes\nolder.csv,1,channel_missing\n")
+    assert run(*SCORE, *AT, "--out", "scores.csv").code == 0
+    assert not rejects.exists()
+    rejects.write_text(TOUCHPOINTS)
+    ended = run("score", "--bundle", "bundle", "--touchpoints", rejects.name, *AT, "--out", "scores.csv")
+    told = "scores.csv.rejects.csv is one of the files to read; name another reject file"
+    assert ended == Ended(2, f"bad_reject_file: {told}\n")
+    assert rejects.read_text() == TOUCHPOINTS
+
+
+# Faults
+
+
+NO_ENDING = "has no known ending; expected one of .parquet, .csv, .jsonl, .ndjson"
+EITHER = "as_of_or_snapshots: give either --as-of TIME or --snapshots FILE"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ([], 2, EITHER),
+        ([*AT, "--snapshots", "touchpoints.csv"], 2, EITHER),
+        (["--as-of", "2026-01-20T00:00:00"], 2,
+         "naive_time: --as-of has no zone; add Z for UTC or an offset such as +01:00"),
+        (["--as-of", "2026-01-20"], 2, "naive_time: --as-of has no zone; add Z for UTC or an offset such as +01:00"),
+        (["--as-of", "yesterday"], 2, "bad_time: --as-of is no ISO time; write for example 2026-01-31T00:00:00Z"),
+        (["--as-of", ""], 2, "bad_time: --as-of is no ISO time; write for example 2026-01-31T00:00:00Z"),
+        (["--as-of", "9999-12-31T23:59:59-01:00"], 2,
+         "bad_time: --as-of is in UTC before year 1 or after year 9999"),
+        (["--as-of", "0001-01-01T00:00:00+01:00"], 2,
+         "bad_time: --as-of is in UTC before year 1 or after year 9999"),
+        ([*AT, "--out", "scores.xlsx"], 2, f"out_format: --out scores.xlsx {NO_ENDING}"),
+        ([*AT, "--out", "touchpoints.csv"], 2,
+         "out_is_input: --out touchpoints.csv is one of the files to read; name another file"),
+        (["--snapshots", "scores.csv"], 2,
+         "out_is_input: --out scores.csv is one of the files to read; name another file"),
+        ([*AT, "--bundle", "nowhere"], 2,
+         "no_bundle: nowhere holds no bundle (no manifest.json); train one with `journeycast train`"),
+        ([*AT, "--touchpoints", "nothing.csv"], 2,
+         "bad_source: nothing.csv is not there; expected a file (.parquet, .csv, .jsonl, .ndjson), a folder or a glob"),
+        ([*AT, "--max-reject-share", "1.5"], 2,
+         "bad_reject_share: the reject share is 1.5; expected a number from 0 to 1"),
+        (["--snapshots", "naive.csv"], 3,
+         "too_many_rejects: rejected 1 of 2 rows (50.0%), expected at most 0.0%: as_of_naive 1; the first is row 2 of "
+         "naive.csv. Mend them or allow more with --max-reject-share"),
+        ([*AT, "--touchpoints", "broken.parquet"], 3,
+         "file_unreadable: broken.parquet is cut off, damaged or not Parquet: export it again"),
+        ([*AT, "--bundle", "damaged"], 4,
+         "bundle_corrupt: damaged: model.json: its SHA-256 is not the manifest's; restore or retrain the bundle"),
+        ([*AT, "--out", "touchpoints.csv/scores.csv"], 4,
+         "out_unwritable: touchpoints.csv cannot be made: File exists"),
+    ],
+)  # fmt: skip
+def test_a_fault_ends_with_its_message_and_code_and_the_older_file_stays(
+    run: Run, folder: Path, words: list[str], code: int, said: str
+) -> None:
+    Path("scores.csv").write_text("older")
+    Path("naive.csv").write_text("customer_id,as_of\na,2026-01-20T00:00:00Z\na,2026-01-20T00:00:00\n")
+    Path("broken.parquet").write_bytes(b"PAR1 and no more")
+    shutil.copytree("bundle", "damaged")
+    (folder / "damaged" / "model.json").write_text("{}")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    ended = run(*SCORE, "--out", "scores.csv", *words)
+    faults = [line for line in ended.said.splitlines() if " rows read: " not in line]
+    assert (ended.code, len(faults)) == (code, 1)
+    assert faults[0] == said
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.usefixtures("folder")
+def test_all_faults_of_a_file_are_told_at_once(run: Run) -> None:
+    Path("touchpoints.csv").write_text("customer,occurred_at,Channel\na,2026-01-20T00:00:00Z,web\n")
+    assert run(*SCORE, *AT, "--out", "scores.csv") == Ended(
+        3,
+        "bad_columns: touchpoints.csv: found 'customer', expected 'customer_id': name the column so\n"
+        "bad_columns: touchpoints.csv: found 'Channel', expected 'channel': name the column so\n"
+        "bad_columns: touchpoints.csv: found none, expected 'action': name the column so\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["scor"], "No such command 'scor'. Did you mean 'score'?"),
+        (["score", "--no-such-option"], "No such option: --no-such-option"),
+        (["score", "--touchpoints", "touchpoints.csv"], "Missing option '--bundle'."),
+        ([*SCORE, *AT, "--engine", "abacus"], "'abacus' is not one of"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_words_that_are_no_command_are_usage(run: Run, words: list[str], said: str) -> None:
+    ended = run(*words)
+    assert (ended.code, ended.said.split(" ")[:2]) == (2, ["Usage:", "journeycast"])
+    assert said in ended.said
+
+
+# The real program, once
+
+
+PROGRAM = """
+import sys, journeycast
+try:
+    journeycast.main()
+finally:
+    print(*sys.modules, file=open("modules", "w"))
+"""
+
+
+def test_the_program_scores_with_the_champion_without_torch_and_leaves_nothing_behind(
+    trained: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    place = {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "tmp")}
+    place["MLFLOW_TRACKING_URI"] = f"sqlite:///{trained}/mlflow.db"
+    words = ["score", "--bundle", "models:/journeycast@champion", "--reasons", "--out", "scores.jsonl"]
+    words += [
+        "--touchpoints",
+        str(trained / "simulated" / "touchpoints.parquet"),
+        "--as-of",
+        "2025-05-01T02:00:00+02:00",
+    ]
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *words], cwd=tmp_path, env=os.environ | place, capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stdout) == (0, "")
+    version = load_bundle(trained / "bundle").version
+    assert ran.stderr.splitlines()[-1] == f"240 scores by model {version} in scores.jsonl"
+    rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
+    assert {tuple(row) for row in rows} == {tuple(COLUMNS)}
+    assert {row["as_of"] for row in rows} == {"2025-05-01T00:00:00.000000+00:00"}
+    modules = set((tmp_path / "modules").read_text().split())
+    assert {"serving.scorer", "onnxruntime"} <= modules
+    assert {"torch", "transformers", "sentence_transformers", "bentoml"} & modules == set()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+# Training and judging
+
+
+@pytest.mark.usefixtures("store")
+def test_a_training_records_what_it_made_and_how_good_it_is(trained: Path) -> None:
+    (run,) = tracking.mlflow.search_runs(experiment_names=["journeycast"], output_format="list")
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "bundle")
+    asked = {"journey": "default", "seed": "0", "split": "None", "reads_text": "True"}
+    assert {name: run.data.params[name] for name in asked} == asked
+    quality = load_bundle(trained / "bundle").model.about["quality"]
+    assert run.data.metrics == pytest.approx(quality)
+    assert {"conversion_30d/roc_auc", "conversion_90d/recency/log_loss", "stage/macro_f1", "stage/n"} <= set(quality)
+
+
+JOURNEY = """
+name = "visits"
+stages = ["new", "active"]
+conversion = { actions = ["purchase"], horizons_days = [30] }
+labels = { rules = [{ stage = "new", when = "any" }, { stage = "active", when = "any", at_least = 3 }] }
+"""
+
+
+@pytest.fixture
+def lessons(folder: Path, store: Path) -> Path:
+    """Forty customers who come daily, half of them only twice; and a journey of two stages. Nobody buys."""
+    rows = [
+        f"c{i:02},2026-01-{day:02}T{i % 24:02}:00:00Z,web,visited"
+        for i in range(40)
+        for day in range(1, 9 if i % 2 else 3)
+    ]
+    Path("touchpoints.csv").write_text("\n".join(["customer_id,occurred_at,channel,action", *rows, ""]))
+    (store / "journey.toml").write_text(JOURNEY)
+    return folder
+
+
+TRAIN = ["train", "--touchpoints", "touchpoints.csv", "--journey", "journey.toml", "--out", "made"]
+MORE = {"bundle", "journey.toml", "mlflow.db", "touchpoints.csv"}
+
+
+@pytest.mark.usefixtures("lessons")
+def test_a_model_of_stages_alone_is_trained_judged_and_scores(run: Run) -> None:
+    ended = run(*TRAIN, "--seed", "7")
+    assert ended.code == 0
+    assert "How good the forecasts are" in ended.said
+    assert ended.said.splitlines()[-1].startswith(f"bundle {load_bundle(Path('made')).version} in made; MLflow run ")
+    assert run("score", "--bundle", "made", "--touchpoints", "touchpoints.csv", *AT, "--out", "scores.csv").code == 0
+    assert pl.read_csv("scores.csv").columns == [
+        "customer_id", "as_of", "stage", "stage_new", "stage_active", "plausible_stages", "furthest_stage",
+        "reliability", "model_version",
+    ]  # fmt: skip
+    assert load_bundle(Path("made")).model.about["seed"] == 7
+
+
+@pytest.mark.usefixtures("lessons")
+def test_bad_labels_go_to_a_reject_file_too(run: Run) -> None:
+    labels = [f"c{i:02},2026-01-{day:02}T00:00:00Z,{'new' if i % 2 else 'active'}" for i in range(40) for day in (3, 5)]
+    Path("labels.csv").write_text("\n".join(["customer_id,as_of,stage", *labels, "c01,2026-01-03T00:00:00,new", ""]))
+    ended = run(*TRAIN, "--labels", "labels.csv")
+    assert ended.code == 0
+    assert ended.said.splitlines()[1] == "81 labels read, 1 rejected (see made.labels.rejects.csv)"
+    assert Path("made.labels.rejects.csv").read_text() == "file,row,codes\nlabels.csv,81,as_of_naive\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--split", "train"], 2, "split_without_labels: --split picks rows of a labels file; give --labels too"),
+        (["--labels", "labels.csv", "--split", "x"], 2, "no_such_split: no label has split x; the labels hold: train"),
+        (["--labels", "labels.csv"], 3,
+         "unknown_stage: the labels hold stages that the journey 'visits' does not know: won; it knows new, active: "
+         "give a --journey file whose stages are those of the labels"),
+        (["--journey", "nowhere.toml"], 2,
+         "no_journey: nowhere.toml: there is no such file; give a TOML file, or none for the default four stages"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_learnt_is_told_and_nothing_is_recorded(
+    run: Run, lessons: Path, words: list[str], code: int, said: str
+) -> None:
+    Path("labels.csv").write_text("customer_id,as_of,stage,split\nc01,2026-01-05T00:00:00Z,won,train\n")
+    ended = run(*TRAIN, *words)
+    assert (ended.code, ended.said.splitlines()[-1]) == (code, said)
+    assert {path.name for path in lessons.iterdir()} == MORE | {"labels.csv"}
+    assert len(tracking.mlflow.search_runs(experiment_names=["journeycast"], output_format="list")) == 1
+
+
+@pytest.mark.usefixtures("lessons")
+def test_a_training_that_fails_is_recorded_as_failed_and_leaves_the_older_bundle(run: Run) -> None:
+    shutil.copytree("bundle", "made")
+    older = load_bundle(Path("made")).version
+    with Path("touchpoints.csv").open("a") as file:
+        file.write("c01,2026-01-02T00:00:00Z,web,purchase\nc02,2026-03-01T00:00:00Z,web,visited\n")
+    ended = run(*TRAIN)
+    assert (ended.code, ended.said.splitlines()[-1].split(":")[0]) == (3, "too_few_conversions")
+    assert load_bundle(Path("made")).version == older
+    latest = tracking.mlflow.search_runs(experiment_names=["journeycast"], output_format="list")[0]
+    assert (latest.info.run_name, latest.info.status) == ("made", "FAILED")
+
+
+def test_a_bundle_is_judged_on_labelled_rows(run: Run, trained: Path, tmp_path: Path) -> None:
+    touchpoints = trained / "simulated" / "touchpoints.parquet"
+    rows = rows_by_rule(DEFAULT_JOURNEY, EventLog.from_frame(read_touchpoints(touchpoints).frame))
+    known = [i for i in range(len(rows)) if rows.converted[i, 0] >= 0]
+    labels = {
+        "customer_id": [rows.customer_id[i] for i in known],
+        "as_of": [from_us(rows.as_of_us[i]) for i in known],
+        "stage": [DEFAULT_JOURNEY.stages[rows.stage[i]] for i in known],
+        "converted": [bool(rows.converted[i, 0]) for i in known],
+        "horizon_days": [30] * len(known),
+        "split": ["late" if i % 3 else "early" for i in known],
+    }
+    pl.DataFrame(labels).write_parquet(tmp_path / "labels.parquet")
+    words = ["evaluate", "--bundle", trained / "bundle", "--touchpoints", touchpoints, "--split", "late"]
+    ended = run(*words, "--labels", tmp_path / "labels.parquet", "--out", tmp_path / "new" / "judged")
+    assert ended.code == 0
+    assert "How good the forecasts are" in ended.said
+    metrics = json.loads((tmp_path / "new" / "judged" / "metrics.json").read_text())
+    assert metrics["model_version"] == load_bundle(trained / "bundle").version
+    assert metrics["conversion_30d/n"] == labels["split"].count("late")
+    assert metrics["conversion_30d/roc_auc"] > 0.7 > metrics["conversion_30d/prevalence/roc_auc"] == 0.5
+
+
+def test_the_simulation_says_that_it_is_one(run: Run, tmp_path: Path) -> None:
+    ended = run("simulate", "--customers", "5", "--seed", "3", "--out", tmp_path / "some")
+    rows = pl.read_parquet(tmp_path / "some" / "touchpoints.parquet").height
+    assert ended == Ended(0, f"{rows} simulated touchpoints of 5 customers in {tmp_path}/some\n")
+    assert (tmp_path / "some" / "README.txt").read_text().startswith("Everything in this folder is simulated")
+    assert run("simulate", "--customers", "0", "--difficulty", "2", "--out", tmp_path / "none") == Ended(
+        2,
+        "bad_simulation: customers is 0; expected at least 1\n"
+        "bad_simulation: difficulty is 2.0; expected a number from 0 (plain) to 1 (hardly any signal)\n",
+    )
+
+
+@pytest.mark.usefixtures("folder")
+def test_nothing_is_served_where_there_is_no_bundle(run: Run) -> None:
+    ended = run("serve", "--bundle", "nowhere")
+    assert ended.code == 2
+    assert ended.said.endswith(
+        "no_bundle: nowhere holds no bundle (no manifest.json); train one with `journeycast train`\n"
+    )
