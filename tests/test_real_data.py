@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
-import numpy as np
 import polars as pl
 import pytest
 
 from features.embedder import Embedder
-from features.event_log import EventLog, to_us
+from features.event_log import EventLog
 from features.journey import load_journey
 from features.touchpoints import read_touchpoints
 from models.bundle import save_bundle
 from serving.app import make_app
+from serving.batch import Asked, score_list
 from serving.scorer import Scorer
 from serving.settings import Settings
 from training.embedder_export import exported_embedder
@@ -43,11 +43,7 @@ class Market(NamedTuple):
 
 
 @pytest.fixture(scope="module", params=AS_OF)
-def market(
-    request: pytest.FixtureRequest,
-    real_data: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Market:
+def market(request: pytest.FixtureRequest, real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Market:
     """The customers with the fewest messages, so that few have to be embedded."""
     labels = pl.read_parquet(real_data / request.param / "labels.parquet")
     every = pl.scan_parquet(real_data / request.param / "touchpoints.parquet")
@@ -81,9 +77,7 @@ def scored(market: Market, touchpoints: pl.DataFrame, folder: Path) -> list[Row]
     """As a batch scores them: from a file, everybody in it, with reasons."""
     touchpoints.write_parquet(folder / "touchpoints.parquet")
     log = EventLog.from_frame(read_touchpoints(folder / "touchpoints.parquet").frame)
-    customers = np.arange(len(log.customer_ids))
-    moments = np.full(len(customers), to_us(market.as_of))
-    return market.scorer.score(log, log.customer_ids, customers, moments, reasons=True).rows()
+    return score_list(market.scorer, log, Asked.everybody(log, market.as_of), True, lambda *_: None).to_dicts()
 
 
 def answered(market: Market, customers: list[Row]) -> Row:

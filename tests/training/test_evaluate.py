@@ -189,10 +189,13 @@ def unseen(fitted: JourneyModel, others, embed) -> Forecasts:
     return forecast_rows(fitted, asked)
 
 
-def test_a_model_is_judged_by_its_own_forecasts(unseen: Forecasts, fitted: JourneyModel, others, embed) -> None:
-    expected = judge(unseen, others.rows, (30, 90), DEFAULT_JOURNEY, seed=4)
+@pytest.fixture(scope="module")
+def judgement(unseen: Forecasts, others) -> Judgement:
+    return judge(unseen, others.rows, (30, 90), DEFAULT_JOURNEY, seed=0)
 
-    assert judge_model(fitted, others.log, others.rows, embed, seed=4).metrics() == expected.metrics()
+
+def test_a_model_is_judged_by_its_own_forecasts(judgement: Judgement, fitted: JourneyModel, others, embed) -> None:
+    assert judge_model(fitted, others.log, others.rows, embed, seed=0).metrics() == judgement.metrics()
 
 
 def test_a_stage_that_is_known_by_other_means_is_not_judged(fitted: JourneyModel, others, embed) -> None:
@@ -221,14 +224,12 @@ def test_forecasts_are_the_models(unseen: Forecasts, fitted: JourneyModel, other
     assert np.array_equal(unseen.days_since_own_last, fitted.days_since_own_last(asked), equal_nan=True)
 
 
-def test_the_model_beats_recency_and_prevalence_on_people_never_seen(unseen: Forecasts, others) -> None:
-    judgement = judge(unseen, others.rows, (30, 90), DEFAULT_JOURNEY, seed=0)
-
+def test_the_model_beats_recency_and_prevalence_on_people_never_seen(judgement: Judgement) -> None:
     assert list(judgement.conversion) == ["conversion_30d", "conversion_90d"]
     for verdicts in judgement.conversion.values():
-        model = verdicts.pop("journeycast")
-        assert verdicts["prevalence"].roc_auc.value == 0.5
-        for opponent in verdicts.values():
+        model, by_recency, by_prevalence = verdicts.values()
+        assert by_prevalence.roc_auc.value == 0.5
+        for opponent in (by_recency, by_prevalence):
             assert model.roc_auc.value > opponent.roc_auc.value + 0.02
             assert model.average_precision.value > opponent.average_precision.value + 0.02
             assert model.log_loss.value < opponent.log_loss.value - 0.005
@@ -237,9 +238,9 @@ def test_the_model_beats_recency_and_prevalence_on_people_never_seen(unseen: For
         assert judgement.stage["journeycast"].log_loss.high < judgement.stage[opponent].log_loss.low
 
 
-def test_gains_over_recency_are_differences_of_the_two(unseen: Forecasts, others) -> None:
+def test_gains_over_recency_are_differences_of_the_two(unseen: Forecasts, judgement: Judgement, others) -> None:
+    verdicts = judgement.conversion["conversion_90d"]
     gains = gains_over_recency(unseen, others.rows, 1, seed=0)
-    verdicts = judge(unseen, others.rows, (30, 90), DEFAULT_JOURNEY, seed=0).conversion["conversion_90d"]
 
     for gain, metric in zip(gains, ("roc_auc", "average_precision", "log_loss"), strict=True):
         model, opponent = (getattr(verdicts[name], metric).value for name in ("journeycast", "recency"))

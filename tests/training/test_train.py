@@ -111,7 +111,9 @@ def test_rows_too_few_to_hold_some_out_are_trained_on_unjudged(few) -> None:
     parts = time_and_person_split(few.rows.customer_id, few.rows.as_of_us, None, 0)
     held_out = np.isin(yes, parts.test_rows)
     scarce = few.rows.take(np.sort(np.concatenate([yes[held_out][:5], yes[~held_out][:18], no])))
-    scarce = replace(scarce, horizons_days=(30,), converted=scarce.converted[:, :1])
+    scarce = replace(
+        scarce, stage=np.full_like(scarce.stage, -1), horizons_days=(30,), converted=scarce.converted[:, :1]
+    )
     training = train(scarce, few.log, DEFAULT_JOURNEY, None, 0)
 
     assert training.judgement is None
@@ -121,7 +123,7 @@ def test_rows_too_few_to_hold_some_out_are_trained_on_unjudged(few) -> None:
 
 
 def test_too_few_conversions_in_all_are_refused(few) -> None:
-    none = replace(few.rows, converted=np.zeros_like(few.rows.converted))
+    none = replace(few.rows, stage=np.full_like(few.rows.stage, -1), converted=np.zeros_like(few.rows.converted))
     with pytest.raises(BadData, match="found 0 rows with a conversion") as refused:
         train(none, few.log, DEFAULT_JOURNEY, None, 0)
 
