@@ -130,19 +130,18 @@ def _side_by_side(
     """Shape (rows, horizons). Who converts within a horizon does so within every longer one; labels must say so too."""
     columns = [given[horizon] if horizon in given else learnt[horizon] for horizon in horizons]
     converted = np.array(columns, dtype=np.int8).reshape(len(horizons), n_rows).T.copy()
-    for h in range(1, len(horizons)):
-        falls = (converted[:, h - 1] == 1) & (converted[:, h] == 0)
-        if falls.any() and horizons[h - 1] in given and horizons[h] in given:
-            raise BadData(
-                "falling_labels",
-                f"{int(falls.sum())} rows are labelled converted within {horizons[h - 1]} days but not within "
-                f"{horizons[h] or 'the end'}; a conversion within a horizon lies within every longer one",
-            )
-        # Labels win over what the touchpoints say.
-        if horizons[h] in given:
-            converted[falls, h - 1] = 0
-        else:
-            converted[falls, h] = 1
+    labelled = np.array([horizon in given for horizon in horizons], dtype=np.bool_)
+    yes_by_then = np.logical_or.accumulate(labelled & (converted == 1), axis=1)
+    no_until_then = np.logical_or.accumulate((labelled & (converted == 0))[:, ::-1], axis=1)[:, ::-1]
+    if fall := int((yes_by_then & no_until_then).any(axis=1).sum()):
+        raise BadData(
+            "falling_labels",
+            f"{fall} rows are labelled converted within one horizon but not within a longer one; a conversion within "
+            "a horizon lies within every longer one",
+        )
+    # Labels win over what the touchpoints say; a window that is not over stays unknown, else only its "yes" would count.
+    converted[yes_by_then & ~labelled & (converted == 0)] = 1
+    converted[no_until_then & ~labelled & (converted == 1)] = 0
     return converted
 
 

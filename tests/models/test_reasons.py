@@ -13,7 +13,7 @@ from features.event_log import EventLog, Int64s
 from features.rows import Embed
 from models.journey_model import Asked, JourneyModel
 from models.reasons import BASE, MOST_REASONS, REST, WORDS, Reason, explain
-from models.trees import Trees
+from training.boosting import grow, telling_columns
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +60,21 @@ def test_each_feature_is_named_once_with_its_value(
             assert reason.event_id is None
 
 
-def test_a_feature_that_does_nothing_is_no_reason(
-    model: JourneyModel, asked: Asked, log: EventLog, embed: Embed, stump: Trees
-) -> None:
-    """TreeSHAP leaves a little rounding on columns that a tree only seems to need."""
-    silent = replace(model.conversion, text_head=None)
-    split = replace(silent.hazards[0], trees=Trees(stump.text, silent.hazards[0].trees.columns[:1]))
-    plain = replace(model, conversion=replace(silent, hazards=(split, silent.hazards[1])))
+def test_the_rounding_of_effects_is_no_reason(model: JourneyModel, asked: Asked, log: EventLog, embed: Embed) -> None:
+    """Where one column tells all, TreeSHAP leaves traces of rounding on others."""
+    features = asked.conversion.features
+    bought = (features[:, model.reader.column_of["action purchase: times ever"]] > 0).astype(np.int8)
+    parameters = {"objective": "binary", "num_leaves": 4, "min_data_in_leaf": 5, "learning_rate": 0.3}
+    trees = grow(features, bought, np.zeros((len(bought), 1)), telling_columns(features), parameters, 12, 0)
+    first, second = model.conversion.hazards
+    plain = replace(model, conversion=replace(model.conversion, hazards=(replace(first, trees=trees), second)))
 
-    assert {len(row) for row in explain(plain, asked, log, embed)} == {1, 2}
+    effects = np.abs(trees.contributions(features)[:, :-1])
+    assert ((effects > 0) & (effects < 1e-12)).any()
+    named = [
+        reason for row in explain(plain, asked, log, embed) for reason in row if reason.feature not in (REST, BASE)
+    ]
+    assert min(abs(reason.effect) for reason in named) > 1e-12
 
 
 def test_of_whom_nothing_is_known_only_the_base_is_said(

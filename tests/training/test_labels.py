@@ -366,7 +366,9 @@ def test_the_end_has_come_where_any_horizon_says_so() -> None:
 
 def test_labels_that_fall_as_the_horizon_grows_are_refused() -> None:
     labels = labels_of(("ada", day(15), None, True, 10), ("ada", day(15), None, False, None))
-    with pytest.raises(BadData, match="1 rows are labelled converted within 10 days but not within the end") as refused:
+    with pytest.raises(
+        BadData, match="1 rows are labelled converted within one horizon but not within a longer one"
+    ) as refused:
         rows_by_labels(journey(10), log_of(SIX), labels)
 
     assert refused.value.code == "falling_labels"
@@ -377,6 +379,13 @@ def test_touchpoints_do_not_fall_behind_a_label() -> None:
     labels = labels_of(("bob", day(15), None, True, 10))
 
     assert converted(journey(10, 20), SIX, labels) == [[1, 1]]
+
+
+def test_touchpoints_do_not_run_ahead_of_a_label() -> None:
+    # Ada bought within 10 days of day 15, but the label says that in the end it came to nothing.
+    labels = labels_of(("ada", day(15), None, False, None))
+
+    assert converted(journey(10), SIX, labels) == [[0, 0]]
 
 
 def test_unfinished_windows_of_horizons_without_labels_are_counted() -> None:
