@@ -139,7 +139,7 @@ def _side_by_side(
             f"{fall} rows are labelled converted within one horizon but not within a longer one; a conversion within "
             "a horizon lies within every longer one",
         )
-    # Labels win over what the touchpoints say; a window that is not over stays unknown, else only its "yes" would count.
+    # Labels win over what the touchpoints say. A window not yet over stays unknown: else only its "yes" would count.
     converted[yes_by_then & ~labelled & (converted == 0)] = 1
     converted[no_until_then & ~labelled & (converted == 1)] = 0
     return converted
