@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from training.labels import LabelledRows
 
 __version__ = importlib.metadata.version("journeycast")
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime reports to its maker as soon as it is imported
 EXTRAS = {
     "serve": ("bentoml", "_bentoml_sdk", "_bentoml_impl", "pydantic_settings", "starlette"),
     "train": ("mlflow", "onnx", "pandas", "sentence_transformers", "sklearn", "torch", "transformers"),
@@ -55,6 +55,8 @@ Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]
 
 def main() -> None:
     """Run the command line; a fault ends it with its message and exit code, never with a trace."""
+    # As Ctrl-C does: temporary folders go, and a run in MLflow does not stay RUNNING.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app(prog_name="journeycast")
     except Fault as fault:
@@ -114,6 +116,7 @@ def train(
     check_out(out)
     log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", until=datetime.now(UTC))
     rows = _labelled_rows(frame, log, labels, split, max_reject_share, f"{out}.labels.rejects.csv")
+    _tell_left_out(frame, log, rows)
     folder, text = _embedder(embedder, log)
     parameters = {
         "journey": frame.name,
@@ -284,12 +287,25 @@ def _labelled_rows(
         if split:
             raise BadUsage("split_of_stage_history", "a stage history has no split column; leave --split out")
         return rows_by_stage_history(journey, log, read.frame)
+    if read.frame.is_empty():
+        raise BadData("no_labels", f"{labels} holds no label that can be used; expected customer_id, as_of and a label")
     chosen = read.frame.filter(pl.col("split").is_in(split)) if split else read.frame
     if chosen.is_empty():
         splits = sorted(read.frame["split"].drop_nulls().unique())
         found = ", ".join(splits[:10]) + (f" and {len(splits) - 10} more" if len(splits) > 10 else "") or "none"
         raise BadUsage("no_such_split", f"no label has split {' or '.join(split or [])}; the labels hold: {found}")
     return rows_by_labels(journey, log, chosen)
+
+
+def _tell_left_out(journey: Journey, log: EventLog, rows: LabelledRows) -> None:
+    for reason, count in rows.left_out.items():
+        if count:
+            _say(f"left out: {count:,} {reason}")
+    if not rows.horizons_days:
+        actions = " or ".join(journey.conversion.actions)
+        near = [name for action in journey.conversion.actions for name in get_close_matches(action, log.actions, n=1)]
+        _say(f"No touchpoint has the action {actions}, and no label says who converted: only the stage is learnt.")
+        _say(f"Did you mean {near[0]}?" if near else "Check [conversion] in the journey file.")
 
 
 def _embedder(source: str, log: EventLog) -> tuple[Path, Embedder] | tuple[None, None]:

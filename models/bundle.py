@@ -74,9 +74,19 @@ def save_bundle(model: JourneyModel, embedder_folder: Path | None, out: Path) ->
 
 
 def check_out(out: Path) -> None:
-    """Raise BadUsage where a bundle must not be written, because something else is there."""
-    if out.exists() and not (out / MANIFEST).is_file():
-        raise BadUsage("out_exists", f"{out} exists and is not a bundle; give another --out or remove it")
+    """Raise BadUsage where a bundle must not be written, because something else is there, or among an older one."""
+    if not out.exists():
+        return
+    try:
+        known = {*json.loads((out / MANIFEST).read_bytes())["sha256"], MANIFEST}
+        strange = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()} - known
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        strange = {"something"}
+    if strange:
+        raise BadUsage(
+            "out_exists",
+            f"{out} exists and is not a bundle, or holds other files beside one; give another --out or remove it",
+        )
 
 
 def load_bundle(folder: Path) -> Bundle:

@@ -466,3 +466,11 @@ def test_nothing_is_served_where_there_is_no_bundle(run: Run) -> None:
     assert ended.said.endswith(
         "no_bundle: nowhere holds no bundle (no manifest.json); train one with `journeycast train`\n"
     )
+
+
+def test_an_address_is_refused_without_its_password(run: Run, folder: Path, plain_bundle: Path) -> None:
+    source = "postgresql://anna:secret@localhost/crm"
+    ended = run("score", "--bundle", plain_bundle, "--touchpoints", source, *AT, "--out", folder / "scores.csv")
+
+    assert ended.code == 2
+    assert "secret" not in ended.said

@@ -91,7 +91,8 @@ def rows_by_labels(journey: Journey, log: EventLog, labels: pl.DataFrame) -> Lab
 
     `labels` has customer_id, as_of, stage, converted and horizon_days; one (customer, as_of) may come once a horizon.
     Where the journey names no horizon, a label's horizon is taken as the end. Raises BadData for a stage that the
-    journey does not know, for labels that fall as the horizon grows, and where no labelled customer has a touchpoint.
+    journey does not know, for labels that fall as the horizon grows, and where no labelled customer has a touchpoint
+    or no labelled horizon is the journey's.
     """
     pairs = labels.select("customer_id", "as_of").unique(maintain_order=True).with_row_index("row")
     placed = labels.join(pairs, on=["customer_id", "as_of"], maintain_order="left")
@@ -109,6 +110,12 @@ def rows_by_labels(journey: Journey, log: EventLog, labels: pl.DataFrame) -> Lab
     horizons = _horizons(journey, log, set(given))
     learnt = dict(zip(seen.horizons_days, seen.converted.T, strict=True))
     unused = placed.filter(pl.col("converted").is_not_null() & ~_used_horizon(journey)).height
+    if unused and not given:
+        raise BadData(
+            "no_common_horizon",
+            f"the labels' conversions are for {_horizons_in(labels)} days, the journey asks for "
+            f"{', '.join(map(str, journey.conversion.horizons_days))}; put the labels' horizons into horizons_days",
+        )
     derived = {f"{reason} (not labelled)": n for reason, n in seen.left_out.items()}
     return replace(
         seen,
@@ -182,6 +189,11 @@ def _horizons(journey: Journey, log: EventLog, given: set[int | None]) -> tuple[
     recorded = set(journey.conversion.actions) & set(log.actions)
     from_touchpoints: set[int | None] = set(journey.conversion.horizons_days) if recorded else set()
     return tuple(sorted(given | from_touchpoints, key=lambda horizon: (horizon is None, horizon or 0)))
+
+
+def _horizons_in(labels: pl.DataFrame) -> str:
+    horizons = labels.filter(pl.col("converted").is_not_null())["horizon_days"].drop_nulls().unique().sort()
+    return ", ".join(map(str, horizons.head(10)))
 
 
 def _used_horizon(journey: Journey) -> pl.Expr:

@@ -369,6 +369,25 @@ def test_what_is_no_bundle_is_never_written_over(kind: str, model: JourneyModel,
     assert {path.name: path.is_file() and path.read_text() for path in tmp_path.rglob("*")} == before
 
 
+@pytest.mark.parametrize("manifest", ['{"name": "my web app"}', "not JSON", "[]", '{"sha256": {"app.js": ""}}'])
+def test_another_programs_manifest_makes_no_bundle(manifest: str, model: JourneyModel, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "manifest.json").write_text(manifest)
+    (tmp_path / "out" / "thesis.txt").write_text("precious")
+
+    with pytest.raises(BadUsage, match="exists and is not a bundle"):
+        save_bundle(model, None, tmp_path / "out")
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "precious"
+
+
+def test_a_bundle_with_other_files_beside_it_is_kept(copied: Path, model: JourneyModel) -> None:
+    (copied / "touchpoints.parquet").write_text("precious")
+
+    with pytest.raises(BadUsage, match="or holds other files beside one"):
+        save_bundle(model, None, copied)
+    assert (copied / "touchpoints.parquet").read_text() == "precious"
+
+
 def test_a_write_that_fails_leaves_the_older_bundle(copied: Path, model: JourneyModel, tmp_path: Path) -> None:
     before = contents(copied)
     with pytest.raises(BadEnvironment, match="cannot be written") as refused:

@@ -405,6 +405,14 @@ def test_labels_for_other_horizons_are_counted_not_used() -> None:
     assert rows.left_out[UNUSED] == 1
 
 
+def test_labels_for_other_horizons_alone_are_refused() -> None:
+    labels = labels_of(("ada", day(15), None, False, 45), ("bob", day(15), None, True, 60))
+
+    with pytest.raises(BadData, match="conversions are for 45, 60 days, the journey asks for 10, 40;") as refused:
+        rows_by_labels(journey(10, 40), log_of(SIX), labels)
+    assert refused.value.code == "no_common_horizon"
+
+
 def test_labels_that_know_nothing_leave_all_to_the_touchpoints() -> None:
     log = log_of(SIX)
     by_rule = rows_by_rule(journey(10, 40), log)
