@@ -1,0 +1,138 @@
+"""The catalog: a name, a unit and a meaning in words for each column, each name once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.aggregate import width
+from features.catalog import Feature, touchpoint_features
+from features.conversations import MESSAGE_FEATURES
+from features.event_log import EventLog
+from features.vocabulary import OTHER, Kind, Vocabulary, learn_vocabulary
+
+
+@dataclass(frozen=True)
+class Touch:
+    """A touchpoint in the contract's columns, without its customer."""
+
+    channel: str
+    action: str
+    campaign: str | None = None
+    text: str | None = "Hi"
+    occurred_at: datetime = datetime(2024, 1, 1, tzinfo=UTC)
+    actor: str = "customer"
+    recorded_at: datetime | None = None
+    event_id: str | None = None
+    value: float | None = None
+    variant: str | None = None
+    conversation_id: str | None = None
+
+
+VOCABULARY = Vocabulary(
+    kinds=(
+        Kind("any", "touchpoint"),
+        Kind("actor", "company"),
+        Kind("channel", "web"),
+        Kind("action", OTHER),
+        Kind("channel and action", "web / viewed"),
+        Kind("campaign", "spring"),
+        Kind("message", "customer"),
+    ),
+    known_channels=frozenset({"web"}),
+    known_actions=frozenset({"viewed"}),
+)
+OF_A_KIND = [
+    "times in 1 day",
+    "times in 7 days",
+    "times in 30 days",
+    "times in 90 days",
+    "times in 365 days",
+    "times ever",
+    "decayed count, half-life 3 days",
+    "decayed count, half-life 30 days",
+    "decayed count, half-life 180 days",
+    "days since the last",
+    "days since the first",
+    "touchpoints since the last",
+    "value in 30 days",
+    "value ever",
+    "mean value",
+    "last value",
+]
+OF_THE_HISTORY = [
+    "days since the second-last touchpoint",
+    "mean gap between touchpoints",
+    "spread of the gaps",
+    "current gap against the own rhythm",
+    "recent gaps against the own rhythm",
+    "burstiness",
+    "active days in 30 days",
+    "active days",
+    "sessions in 30 days",
+    "sessions",
+    "share of company acts",
+    "company acts answered",
+    "hours to answer",
+    "share at night",
+    "share at weekends",
+    "variety of channels",
+    "different actions",
+    "share of unheard-of touchpoints",
+    "trend of the gaps",
+    "days from the first to the second touchpoint",
+    "share in the own busiest hour of the week",
+    "share of repeated actions",
+    "share of backward steps",
+    "furthest action reached",
+    "how far along the last action is",
+    "recent values against the own mean",
+]
+
+
+def names(features: list[Feature]) -> list[str]:
+    return [feature.name for feature in features]
+
+
+def test_every_column_is_named_in_words_in_the_order_of_the_columns() -> None:
+    kinds = [
+        "any touchpoint",
+        "by the company",
+        "channel web",
+        "action (other)",
+        "web / viewed",
+        "campaign spring",
+        "message by the customer",
+    ]
+
+    of_kinds = [f"{kind}: {measure}" for kind in kinds for measure in OF_A_KIND]
+    assert names(touchpoint_features(VOCABULARY)) == of_kinds + OF_THE_HISTORY
+
+
+def test_a_feature_says_its_unit_and_what_it_means() -> None:
+    by_name = {feature.name: feature for feature in touchpoint_features(VOCABULARY)}
+
+    assert by_name["channel web: times in 1 day"] == Feature(
+        "channel web: times in 1 day", "touchpoints", "How often in 1 day before as_of."
+    )
+    assert by_name["hours to answer"] == Feature(
+        "hours to answer", "hours", "Mean time from a company act to the customer's next act."
+    )
+    assert all(feature.unit and feature.meaning.endswith(".") for feature in [*by_name.values(), *MESSAGE_FEATURES])
+
+
+words = st.sampled_from(["web", "email", OTHER, "web / viewed", "viewed", "viewed / web", "company", "é", " "])
+
+
+@given(shown=st.lists(st.builds(Touch, channel=words, action=words, campaign=st.none() | words), max_size=8))
+def test_there_is_a_feature_for_each_column_and_no_name_comes_twice(shown: list[Touch]) -> None:
+    log = EventLog.from_records([(f"c{i}", [touch]) for i, touch in enumerate(shown * 10)])
+    vocabulary = learn_vocabulary(log, np.ones(len(log), dtype=np.bool_))
+
+    features = names([*touchpoint_features(vocabulary), *MESSAGE_FEATURES])
+    assert len(features) == width(vocabulary) + len(MESSAGE_FEATURES)
+    assert len(set(features)) == len(features)
