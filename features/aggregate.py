@@ -18,7 +18,7 @@ import numpy.typing as npt
 from numba import njit
 
 from features.event_log import DAY_US, Bools, EventLog, Floats, Int32s, Int64s, is_known
-from features.vocabulary import FAMILIES, NO_KIND, KindCodes, Vocabulary
+from features.vocabulary import FAMILIES, KindCodes, Vocabulary
 
 Float32s = npt.NDArray[np.float32]
 
@@ -334,7 +334,7 @@ def _take_in(log: Touchpoints, position: int, seen: Seen, i: int) -> None:
     seen.kinds[i, 3] = codes.action[action]
     seen.kinds[i, 4] = codes.pair[codes.pair_row[channel], action]
     seen.kinds[i, 5] = codes.campaign[log.campaign[position]]
-    seen.kinds[i, 6] = codes.message[company] if log.text[position] >= 0 else NO_KIND
+    seen.kinds[i, 6] = codes.message[company + 2 * int(log.text[position] >= 0)]
 
 
 @njit(cache=True, nogil=True, forceinline=True)
@@ -378,21 +378,20 @@ def _count(seen: Seen, old: int, new: int, now: int, kinds: Kinds) -> None:
 
 @njit(cache=True, nogil=True, forceinline=True, error_model="numpy")
 def _sum_decayed(seen: Seen, old: int, new: int, kinds: Kinds) -> None:
+    when, kinds_of, decayed, reference_us = seen.occurred_us, seen.kinds, kinds.decayed, kinds.reference_us
     for h in range(len(HALF_LIVES_US)):
+        if old == 0 and new > 0:
+            reference_us[h] = when[0]
         for i in range(old, new):
-            if i == 0:
-                kinds.reference_us[h] = seen.occurred_us[0]
-            half_lives = (seen.occurred_us[i] - kinds.reference_us[h]) / HALF_LIVES_US[h]
+            half_lives = (when[i] - reference_us[h]) / HALF_LIVES_US[h]
             if half_lives > MOST_HALF_LIVES:
-                for kind in range(len(kinds.times)):
-                    kinds.decayed[kind, h] *= 2.0**-half_lives
-                kinds.reference_us[h] = seen.occurred_us[i]
-                half_lives = 0.0
+                for kind in range(len(decayed)):
+                    decayed[kind, h] *= 2.0**-half_lives
+                reference_us[h], half_lives = when[i], 0.0
             weight = 2.0**half_lives
             for family in range(len(FAMILIES)):
-                kind = seen.kinds[i, family]
-                if kind >= 0:
-                    kinds.decayed[kind, h] += weight
+                if kinds_of[i, family] >= 0:
+                    decayed[kinds_of[i, family], h] += weight
 
 
 @njit(cache=True, nogil=True, forceinline=True)

@@ -35,8 +35,8 @@ class KindCodes(NamedTuple):
     """What the codes of one log stand for in a vocabulary: kinds and places, -1 for none.
 
     `channel[code]` is the kind of a channel, and so on; the last entry of each answers -1, the code of a null. `actor`
-    and `message` are asked by `is_company`, `pair` by `pair_row[channel]` and action. `place[action]` counts from 0 to
-    `places - 1` in the usual order of the actions.
+    is asked by `is_company`, `message` by that + 2 where there is text, `pair` by `pair_row[channel]` and action.
+    `place[action]` counts from 0 to `places - 1` in the usual order of the actions.
     """
 
     any: int
@@ -80,7 +80,7 @@ class Vocabulary:
             pair_row=np.array([row.get(channel, 0) for channel in log.channels], dtype=np.int32),
             pair=np.array([[of.get(name, NO_KIND) for name in log.actions] for of in pairs], dtype=np.int32),
             campaign=self._kinds("campaign", log.campaigns),
-            message=self._kinds("message", ("customer", "company")),
+            message=np.append([NO_KIND, NO_KIND], self._kinds("message", ("customer", "company"))),
             unheard_channel=np.array([name not in self.known_channels for name in log.channels], dtype=np.bool_),
             unheard_action=np.array([name not in self.known_actions for name in log.actions], dtype=np.bool_),
             place=np.array([self._places.get(name, NO_KIND) for name in log.actions], dtype=np.int32),

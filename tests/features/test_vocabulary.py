@@ -61,7 +61,7 @@ def kinds_of(vocabulary: Vocabulary, log: EventLog) -> list[list[int]]:
             codes.action[action],
             codes.pair[codes.pair_row[channel], action],
             codes.campaign[campaign],
-            codes.message[company] if text >= 0 else -1,
+            codes.message[company + 2 * (text >= 0)],
         ]
         for company, channel, action, campaign, text in zip(
             log.is_company.astype(int), log.channel, log.action, log.campaign, log.text, strict=True
