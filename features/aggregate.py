@@ -1,16 +1,24 @@
 """The one pass over the event log that makes touchpoint features, for one customer or fifty million.
 
 Training, lists and the endpoint all call `aggregate`: what a model learns from is what it is asked with.
+
+A customer's history is read forward once, through all moments asked in turn: what has been tallied by one moment stands
+for the next. Of what is tallied only the windows depend on the moment, and those are whole numbers; so a row has the
+same bits alone, in a crowd and in a grid. All that is compiled stands in this file: Numba's cache on disk is renewed
+when the file of the function called changes, and for no other.
 """
 
 from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from features.event_log import DAY_US, Bools, EventLog, Int64s, is_known
-from features.vocabulary import Vocabulary
+from features.event_log import DAY_US, Bools, EventLog, Floats, Int32s, Int64s, is_known
+from features.vocabulary import FAMILIES, KindCodes, Vocabulary
 
 Float32s = npt.NDArray[np.float32]
 
@@ -18,71 +26,154 @@ EVER = np.inf
 WINDOWS_DAYS = (1.0, 7.0, 30.0, 90.0, 365.0, EVER)
 HALF_LIVES_DAYS = (3.0, 30.0, 180.0)
 SESSION_GAP_MINUTES = 30
+RECENT = 3  # so many gaps, or values, are the recent ones
 
-# What is measured of each kind of touchpoint, in column order, after the windows and the half-lives.
-KIND_MEASURES = (
-    "days_since_last",
-    "days_since_first",
-    "touchpoints_since_last",
-    "value_sum_30d",
-    "value_sum",
-    "value_mean",
-    "value_last",
-)
-# What is measured of the history as a whole, in column order.
-HISTORY_MEASURES = (
-    "days_since_second_last",
-    "gap_mean_days",
-    "gap_deviation_days",
-    "gap_now_to_mean",
-    "gap_recent_to_mean",
-    "burstiness",
-    "active_days_30d",
-    "active_days",
-    "sessions_30d",
-    "sessions",
-    "company_share",
-    "responses",
-    "response_hours",
-    "night_share",
-    "weekend_share",
-    "channel_entropy",
-    "distinct_actions",
-    "unheard_of_share",
-)
-MEASURES_OF_A_KIND = len(WINDOWS_DAYS) + len(HALF_LIVES_DAYS) + len(KIND_MEASURES)
-RECENT_GAPS = 3
-NOT_YET = np.int64(-(2**63))
+
+class OfKind(IntEnum):
+    """What is measured of each kind of touchpoint, in column order, after its windows and its half-lives."""
+
+    DAYS_SINCE_LAST = 0
+    DAYS_SINCE_FIRST = 1
+    TOUCHPOINTS_SINCE_LAST = 2
+    VALUE_SUM_30D = 3
+    VALUE_SUM = 4
+    VALUE_MEAN = 5
+    VALUE_LAST = 6
+
+
+class OfHistory(IntEnum):
+    """What is measured of the history as a whole, in column order, after all kinds."""
+
+    DAYS_SINCE_SECOND_LAST = 0
+    GAP_MEAN_DAYS = 1
+    GAP_DEVIATION_DAYS = 2
+    GAP_NOW_TO_MEAN = 3
+    GAP_RECENT_TO_MEAN = 4
+    BURSTINESS = 5
+    ACTIVE_DAYS_30D = 6
+    ACTIVE_DAYS = 7
+    SESSIONS_30D = 8
+    SESSIONS = 9
+    COMPANY_SHARE = 10
+    RESPONSES = 11
+    RESPONSE_HOURS = 12
+    NIGHT_SHARE = 13
+    WEEKEND_SHARE = 14
+    CHANNEL_ENTROPY = 15
+    DISTINCT_ACTIONS = 16
+    UNHEARD_OF_SHARE = 17
+    GAP_TREND_DAYS = 18
+    GAP_FIRST_DAYS = 19
+    BUSIEST_HOUR_SHARE = 20
+    REPEAT_SHARE = 21
+    BACKWARD_SHARE = 22
+    DEPTH = 23
+    DEPTH_OF_LAST = 24
+    VALUE_TREND = 25
+
+
+KIND_MEASURES = tuple(measure.name.lower() for measure in OfKind)
+HISTORY_MEASURES = tuple(measure.name.lower() for measure in OfHistory)
+AFTER_WINDOWS = len(WINDOWS_DAYS)
+AFTER_HALF_LIVES = AFTER_WINDOWS + len(HALF_LIVES_DAYS)
+MEASURES_OF_A_KIND = AFTER_HALF_LIVES + len(OfKind)
+
 LARGEST = np.finfo(np.float32).max
+NOBODY_YET = -2  # a customer that nobody asks for
+NOT_YET = np.iinfo(np.int64).max  # the moment of what has not happened
+LIMITS_US = np.array([days * DAY_US for days in WINDOWS_DAYS[:-1]], dtype=np.int64)  # "ever" has none
+LIMIT_30D = WINDOWS_DAYS.index(30.0)
+HALF_LIVES_US = np.array(HALF_LIVES_DAYS) * DAY_US
+MOST_HALF_LIVES = 512.0  # from a decayed sum's reference to its newest touchpoint: float64 holds 2^1023
+SESSION_GAP_US = SESSION_GAP_MINUTES * 60_000_000
+HOUR_US = 3_600_000_000
+HOURS_OF_WEEK = 168
+
+GAPS = [("gap_mean", np.float64), ("gap_square_sum", np.float64), ("gap_product_sum", np.float64)]
+COUNTS = ("values", "company", "unheard_of", "responses", "response_us", "night", "weekend", "busiest_hour")
+STEPS = ("repeats", "steps", "backward_steps", "furthest", "latest")
+TALLY = np.dtype([*GAPS, *((name, np.int64) for name in COUNTS + STEPS)])
+
+
+class Touchpoints(NamedTuple):
+    """What is read of the log: its columns, one entry a touchpoint, and what their codes stand for."""
+
+    offsets: Int64s
+    occurred_us: Int64s
+    known_us: Int64s
+    hidden: Bools
+    is_company: Bools
+    channel: Int32s
+    action: Int32s
+    campaign: Int32s
+    text: Int32s
+    value: Floats
+    codes: KindCodes
+
+
+class Seen(NamedTuple):
+    """One customer's touchpoints that count so far, in order of time. `day` and `session` number them from 1."""
+
+    occurred_us: Int64s
+    kinds: Int32s  # (touchpoints, families)
+    value: Floats
+    is_company: Bools
+    unheard_of: Bools
+    action: Int32s
+    place: Int32s
+    day: Int32s
+    session: Int32s
+
+
+class Kinds(NamedTuple):
+    """What is tallied of each kind; the first axis is the kind.
+
+    `in_window[kind, w]` counts those within window `w` and no shorter one. `decayed[kind, h]` sums 2^((occurred_us -
+    reference_us[h]) / half-life): one power for each touchpoint and half-life, whatever moments are asked.
+    """
+
+    in_window: Int64s
+    decayed: Floats
+    reference_us: Int64s
+    times: Int64s
+    first_us: Int64s
+    last_us: Int64s
+    last: Int64s
+    values: Int64s
+    value_sum: Floats
+    value_sum_30d: Floats
+    value_last: Floats
+
+
+class History(NamedTuple):
+    """What is tallied of the history as a whole: one record TALLY, and what does not fit in it."""
+
+    tally: npt.NDArray[np.void]
+    beyond: Int64s  # how many touchpoints are older than each limit
+    in_hour: Int64s  # how many fell in each hour of the week
+    recent_values: Floats  # a ring
 
 
 def aggregate(log: EventLog, vocabulary: Vocabulary, hidden: Bools, customer: Int64s, as_of_us: Int64s) -> Float32s:
     """Touchpoint features of each row (customer, as_of), from what was known at its as_of and is not `hidden`.
 
-    `customer` indexes the log's customers, -1 for one without touchpoints. Shape (rows, columns of
-    `catalog.touchpoint_features`): counts are 0 and times NaN where nothing happened.
+    `customer` indexes the log's customers, -1 for one without touchpoints. Rows may come in any order. Shape (rows,
+    columns of `catalog.touchpoint_features`): counts are 0 and times NaN where nothing happened.
     """
     rows = np.empty((len(customer), width(vocabulary)), dtype=np.float32)
-    channel_kinds = np.array([i for i, kind in enumerate(vocabulary.kinds) if kind.family == "channel"], dtype=np.int64)
-    action_kinds = np.array([i for i, kind in enumerate(vocabulary.kinds) if kind.family == "action"], dtype=np.int64)
-    windows_us = np.array(WINDOWS_DAYS) * DAY_US
-    decay_per_us = np.log(2.0) / (np.array(HALF_LIVES_DAYS) * DAY_US)
-    _aggregate(
-        log.offsets,
-        log.occurred_us,
-        log.known_us,
-        log.value,
-        log.is_company,
-        vocabulary.kinds_of(log),
-        hidden,
-        vocabulary.unheard_of(log),
+    longest = int(np.diff(log.offsets).max(initial=0))
+    touchpoints = Touchpoints(
+        log.offsets, log.occurred_us, log.known_us, hidden, log.is_company,
+        log.channel, log.action, log.campaign, log.text, log.value, vocabulary.codes(log),
+    )  # fmt: skip
+    _fill_rows(
+        _in_order(customer, as_of_us),
         customer,
         as_of_us,
-        windows_us,
-        decay_per_us,
-        channel_kinds,
-        action_kinds,
-        len(vocabulary.kinds),
+        touchpoints,
+        _room_for_seen(longest),
+        _room_for_kinds(len(vocabulary.kinds)),
+        _room_for_history(),
         rows,
     )
     # A value of 1e300 is lawful and beyond float32; infinity would spoil every sum of effects.
@@ -91,143 +182,407 @@ def aggregate(log: EventLog, vocabulary: Vocabulary, hidden: Bools, customer: In
 
 def width(vocabulary: Vocabulary) -> int:
     """How many columns `aggregate` makes."""
-    return len(vocabulary.kinds) * MEASURES_OF_A_KIND + len(HISTORY_MEASURES)
+    return len(vocabulary.kinds) * MEASURES_OF_A_KIND + len(OfHistory)
 
 
-@njit(cache=True, nogil=True)
-def _aggregate(  # type: ignore[no-untyped-def]
-    offsets, occurred_us, known_us, value, is_company, kinds, hidden, unheard_of, customer, as_of_us,
-    windows_us, decay_per_us, channel_kinds, action_kinds, n_kinds, rows,
-):  # fmt: skip
-    n_windows, n_decays = len(windows_us), len(decay_per_us)
-    day = float(DAY_US)
-    measures = n_windows + n_decays + len(KIND_MEASURES)
-    of_kind = np.empty((n_kinds, measures))
-    with_value = np.empty(n_kinds)
-    window_count = np.empty(n_windows)
-    decayed = np.empty(n_decays)
-    for row in range(len(customer)):
-        of_kind[:, : n_windows + n_decays] = 0.0
-        of_kind[:, n_windows + n_decays :] = np.nan
-        with_value[:] = 0.0
-        out = rows[row]
-        start, stop = 0, 0
-        if customer[row] >= 0:
-            start, stop = offsets[customer[row]], offsets[customer[row] + 1]
+def _in_order(customer: Int64s, as_of_us: Int64s) -> Int64s:
+    """The rows by customer, then by moment."""
+    in_order = _is_in_order(customer, as_of_us)
+    return np.arange(len(customer)) if in_order else np.lexsort((as_of_us, customer))
+
+
+def _room_for_seen(touchpoints: int) -> Seen:
+    return Seen(
+        occurred_us=np.empty(touchpoints, dtype=np.int64),
+        kinds=np.empty((touchpoints, len(FAMILIES)), dtype=np.int32),
+        value=np.empty(touchpoints),
+        is_company=np.empty(touchpoints, dtype=np.bool_),
+        unheard_of=np.empty(touchpoints, dtype=np.bool_),
+        action=np.empty(touchpoints, dtype=np.int32),
+        place=np.empty(touchpoints, dtype=np.int32),
+        day=np.empty(touchpoints, dtype=np.int32),
+        session=np.empty(touchpoints, dtype=np.int32),
+    )
+
+
+def _room_for_kinds(kinds: int) -> Kinds:
+    whole, real = np.zeros((6, kinds), dtype=np.int64), np.zeros((3, kinds))
+    return Kinds(
+        in_window=np.zeros((kinds, len(WINDOWS_DAYS)), dtype=np.int64),
+        decayed=np.zeros((kinds, len(HALF_LIVES_US))),
+        reference_us=np.zeros(len(HALF_LIVES_US), dtype=np.int64),
+        times=whole[0],
+        first_us=whole[1],
+        last_us=whole[2],
+        last=whole[3],
+        values=whole[4],
+        value_sum=real[0],
+        value_sum_30d=real[1],
+        value_last=real[2],
+    )
+
+
+def _room_for_history() -> History:
+    hours = np.zeros(HOURS_OF_WEEK, dtype=np.int64)
+    return History(np.zeros(1, dtype=TALLY), np.zeros(len(LIMITS_US), dtype=np.int64), hours, np.zeros(RECENT))
+
+
+@njit(cache=True)
+def _is_in_order(customer: Int64s, as_of_us: Int64s) -> bool:
+    for row in range(1, len(customer)):
+        if customer[row] < customer[row - 1]:
+            return False
+        if customer[row] == customer[row - 1] and as_of_us[row] < as_of_us[row - 1]:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_rows(
+    order: Int64s,
+    customer: Int64s,
+    as_of_us: Int64s,
+    log: Touchpoints,
+    seen: Seen,
+    kinds: Kinds,
+    history: History,
+    rows: Float32s,
+) -> None:
+    """Fill `rows` in `order`: by customer and moment, so that each history is read once, forward.
+
+    Only where a touchpoint that occurred before an earlier moment became known since is the history read again from its
+    beginning.
+    """
+    reading, position, end, old, late_us = NOBODY_YET, 0, 0, 0, NOT_YET
+    for row in order:
         now = as_of_us[row]
-        seen = 0
-        newer, last_us = now, now
-        second_last_us = -1.0
-        gap_sum, gap_square_sum, gap_recent_sum = 0.0, 0.0, 0.0
-        active_days_30, active_days, last_day = 0, 0, np.int64(-(2**62))
-        sessions_30, sessions = 0, 0
-        company, unheard, night, weekend = 0, 0, 0, 0
-        responses, response_us = 0, 0.0
-        next_customer_us = NOT_YET
-        # Newest first: the first touchpoint met of a kind is its last one.
-        for event in range(stop - 1, start - 1, -1):
-            if hidden[event] or not is_known(known_us[event], now):
-                continue
-            when = occurred_us[event]
-            age = now - when
-            for w in range(n_windows):
-                window_count[w] = 1.0 if age < windows_us[w] else 0.0
-            for d in range(n_decays):
-                decayed[d] = np.exp(-age * decay_per_us[d])
-            for slot in range(kinds.shape[1]):
-                kind = kinds[event, slot]
-                if kind < 0:
-                    continue
-                measured = of_kind[kind]
-                for w in range(n_windows):
-                    measured[w] += window_count[w]
-                for d in range(n_decays):
-                    measured[n_windows + d] += decayed[d]
-                at = n_windows + n_decays
-                if np.isnan(measured[at]):
-                    measured[at] = age / day
-                    measured[at + 2] = seen
-                measured[at + 1] = age / day
-                if not np.isnan(value[event]):
-                    if with_value[kind] == 0.0:
-                        measured[at + 3] = 0.0
-                        measured[at + 4] = 0.0
-                        measured[at + 6] = value[event]
-                    with_value[kind] += 1.0
-                    measured[at + 3] += value[event] * window_count[2]
-                    measured[at + 4] += value[event]
-                    measured[at + 5] = measured[at + 4] / with_value[kind]
+        if customer[row] != reading or is_known(late_us, now):
+            reading = customer[row]
+            position = log.offsets[reading] if reading >= 0 else 0
+            end = log.offsets[reading + 1] if reading >= 0 else 0
+            old, late_us = 0, NOT_YET
+            _begin(kinds, history)
+        position, new, late_us = _read_on(log, position, end, late_us, now, seen, old)
+        _pass_limits(seen, old, new, now, kinds, history)
+        _count(seen, old, new, now, kinds)
+        _sum_decayed(seen, old, new, kinds)
+        _sum_values(seen, old, new, kinds, history)
+        _sum_values_30d(seen, new, kinds, history)
+        _measure_gaps(seen, old, new, history)
+        _number_days_and_sessions(seen, old, new)
+        _place_in_week(seen, old, new, history)
+        _follow_answers(seen, old, new, history)
+        _follow_steps(seen, old, new, history)
+        _write_kinds(kinds, new, now, rows[row])
+        at = len(kinds.times) * MEASURES_OF_A_KIND
+        _write_gaps(seen, new, now, history, rows[row, at:])
+        _write_days_and_sessions(seen, new, history, rows[row, at:])
+        _write_shares(new, history, rows[row, at:])
+        _write_variety(new, kinds, log.codes, rows[row, at:])
+        _write_steps(new, history, log.codes, rows[row, at:])
+        _write_value_trend(kinds, history, log.codes, rows[row, at:])
+        old = new
 
-            if seen == 0:
-                last_us = when
-            else:
-                gap = float(newer - when)
-                gap_sum += gap
-                gap_square_sum += gap * gap
-                if seen <= RECENT_GAPS:
-                    gap_recent_sum += gap
-                if seen == 1:
-                    second_last_us = age
-            if seen == 0 or newer - when > SESSION_GAP_MINUTES * 60_000_000:
-                sessions += 1
-                sessions_30 += int(age < windows_us[2])
-            whole_day = when // DAY_US
-            if whole_day != last_day:
-                active_days += 1
-                active_days_30 += int(age < windows_us[2])
-                last_day = whole_day
-            hour = (when % DAY_US) // 3_600_000_000
-            night += int(hour < 6)
-            weekend += int((whole_day + 3) % 7 >= 5)  # 1970-01-01 was a Thursday
-            unheard += int(unheard_of[event])
-            if is_company[event]:
-                company += 1
-                if next_customer_us != NOT_YET:
-                    responses += 1
-                    response_us += next_customer_us - when
-                next_customer_us = NOT_YET
-            else:
-                next_customer_us = when
-            newer = when
-            seen += 1
 
-        for kind in range(n_kinds):
-            for m in range(measures):
-                out[kind * measures + m] = of_kind[kind, m]
-        at = n_kinds * measures
-        out[at:] = np.nan
-        out[at + 6] = active_days_30
-        out[at + 7] = active_days
-        out[at + 8] = sessions_30
-        out[at + 9] = sessions
-        out[at + 11] = responses
-        out[at + 17] = 0.0
-        if seen == 0:
+@njit(cache=True, nogil=True, forceinline=True)
+def _begin(kinds: Kinds, history: History) -> None:
+    kinds.in_window[:] = 0
+    kinds.decayed[:] = 0.0
+    kinds.times[:] = 0
+    kinds.values[:] = 0
+    kinds.value_sum[:] = 0.0
+    history.beyond[:] = 0
+    history.in_hour[:] = 0
+    tally = history.tally[0]
+    tally["gap_mean"] = tally["gap_square_sum"] = tally["gap_product_sum"] = 0.0
+    tally["values"] = tally["company"] = tally["unheard_of"] = tally["responses"] = tally["response_us"] = 0
+    tally["night"] = tally["weekend"] = tally["busiest_hour"] = 0
+    tally["repeats"] = tally["steps"] = tally["backward_steps"] = 0
+    tally["furthest"] = tally["latest"] = -1
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _read_on(
+    log: Touchpoints, position: int, end: int, late_us: int, now: int, seen: Seen, n: int
+) -> tuple[int, int, int]:
+    """Take in what had occurred by `now`, is known and not hidden.
+
+    Returns where it stopped, how many are seen, and when the next that was passed over becomes known.
+    """
+    while position < end and log.occurred_us[position] <= now:
+        if not log.hidden[position]:
+            if is_known(log.known_us[position], now):
+                _take_in(log, position, seen, n)
+                n += 1
+            else:
+                late_us = min(late_us, log.known_us[position])
+        position += 1
+    return position, n, late_us
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _take_in(log: Touchpoints, position: int, seen: Seen, i: int) -> None:
+    codes, company = log.codes, int(log.is_company[position])
+    channel, action = log.channel[position], log.action[position]
+    seen.occurred_us[i] = log.occurred_us[position]
+    seen.value[i] = log.value[position]
+    seen.is_company[i] = log.is_company[position]
+    seen.unheard_of[i] = codes.unheard_channel[channel] or codes.unheard_action[action]
+    seen.action[i] = action
+    seen.place[i] = codes.place[action]
+    seen.kinds[i, 0] = codes.any
+    seen.kinds[i, 1] = codes.actor[company]
+    seen.kinds[i, 2] = codes.channel[channel]
+    seen.kinds[i, 3] = codes.action[action]
+    seen.kinds[i, 4] = codes.pair[codes.pair_row[channel], action]
+    seen.kinds[i, 5] = codes.campaign[log.campaign[position]]
+    seen.kinds[i, 6] = codes.message[company + 2 * int(log.text[position] >= 0)]
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _pass_limits(seen: Seen, old: int, new: int, now: int, kinds: Kinds, history: History) -> None:
+    """Note what is older than each window by now; what was counted at an earlier moment leaves the window."""
+    for limit in range(len(LIMITS_US)):
+        i = history.beyond[limit]
+        while i < new and now - seen.occurred_us[i] >= LIMITS_US[limit]:
+            if i < old:
+                _leave_window(seen, i, limit, kinds)
+            i += 1
+        history.beyond[limit] = i
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _leave_window(seen: Seen, i: int, window: int, kinds: Kinds) -> None:
+    for family in range(len(FAMILIES)):
+        kind = seen.kinds[i, family]
+        if kind >= 0:
+            kinds.in_window[kind, window] -= 1
+            kinds.in_window[kind, window + 1] += 1
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _count(seen: Seen, old: int, new: int, now: int, kinds: Kinds) -> None:
+    window = len(LIMITS_US)
+    for i in range(old, new):
+        when = seen.occurred_us[i]
+        while window > 0 and now - when < LIMITS_US[window - 1]:
+            window -= 1
+        for family in range(len(FAMILIES)):
+            kind = seen.kinds[i, family]
+            if kind >= 0:
+                kinds.in_window[kind, window] += 1
+                if kinds.times[kind] == 0:
+                    kinds.first_us[kind] = when
+                kinds.times[kind] += 1
+                kinds.last_us[kind] = when
+                kinds.last[kind] = i
+
+
+@njit(cache=True, nogil=True, forceinline=True, error_model="numpy")
+def _sum_decayed(seen: Seen, old: int, new: int, kinds: Kinds) -> None:
+    when, kinds_of, decayed, reference_us = seen.occurred_us, seen.kinds, kinds.decayed, kinds.reference_us
+    for h in range(len(HALF_LIVES_US)):
+        if old == 0 and new > 0:
+            reference_us[h] = when[0]
+        for i in range(old, new):
+            half_lives = (when[i] - reference_us[h]) / HALF_LIVES_US[h]
+            if half_lives > MOST_HALF_LIVES:
+                for kind in range(len(decayed)):
+                    decayed[kind, h] *= 2.0**-half_lives
+                reference_us[h], half_lives = when[i], 0.0
+            weight = 2.0**half_lives
+            for family in range(len(FAMILIES)):
+                if kinds_of[i, family] >= 0:
+                    decayed[kinds_of[i, family], h] += weight
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _sum_values(seen: Seen, old: int, new: int, kinds: Kinds, history: History) -> None:
+    tally = history.tally[0]
+    for i in range(old, new):
+        value = seen.value[i]
+        if np.isnan(value):
             continue
-        if seen > 1:
-            gaps = seen - 1
-            mean = gap_sum / gaps
-            deviation = np.sqrt(max(gap_square_sum / gaps - mean * mean, 0.0))
-            out[at] = second_last_us / day
-            out[at + 1] = mean / day
-            out[at + 2] = deviation / day
-            if mean > 0:
-                out[at + 3] = (now - last_us) / mean
-                out[at + 4] = gap_recent_sum / min(gaps, RECENT_GAPS) / mean
-                out[at + 5] = (deviation - mean) / (deviation + mean)
-        out[at + 10] = company / seen
-        if responses > 0:
-            out[at + 12] = response_us / responses / 3_600_000_000
-        out[at + 13] = night / seen
-        out[at + 14] = weekend / seen
-        entropy = 0.0
-        for i in range(len(channel_kinds)):
-            share = of_kind[channel_kinds[i], n_windows - 1] / seen
-            if share > 0:
-                entropy -= share * np.log(share)
-        out[at + 15] = entropy
-        distinct = 0
-        for i in range(len(action_kinds)):
-            distinct += int(of_kind[action_kinds[i], n_windows - 1] > 0)
-        out[at + 16] = distinct
-        out[at + 17] = unheard / seen
+        history.recent_values[tally["values"] % RECENT] = value
+        tally["values"] += 1
+        for family in range(len(FAMILIES)):
+            kind = seen.kinds[i, family]
+            if kind >= 0:
+                kinds.values[kind] += 1
+                kinds.value_sum[kind] += value
+                kinds.value_last[kind] = value
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _sum_values_30d(seen: Seen, new: int, kinds: Kinds, history: History) -> None:
+    """Sum anew at each moment: taking old values off a sum would leave other bits than a sum of the new ones."""
+    kinds.value_sum_30d[:] = 0.0
+    for i in range(history.beyond[LIMIT_30D], new):
+        if not np.isnan(seen.value[i]):
+            for family in range(len(FAMILIES)):
+                kind = seen.kinds[i, family]
+                if kind >= 0:
+                    kinds.value_sum_30d[kind] += seen.value[i]
+
+
+@njit(cache=True, nogil=True, forceinline=True, error_model="numpy")
+def _measure_gaps(seen: Seen, old: int, new: int, history: History) -> None:
+    """Moments of the gaps and of their trend, updated one by one (Welford 1962): equal gaps deviate by exactly 0."""
+    tally = history.tally[0]
+    for i in range(max(old, 1), new):  # the i-th gap
+        gap = float(seen.occurred_us[i] - seen.occurred_us[i - 1])
+        deviation = gap - tally["gap_mean"]
+        tally["gap_mean"] += deviation / i
+        tally["gap_square_sum"] += deviation * (gap - tally["gap_mean"])
+        tally["gap_product_sum"] += 0.5 * i * (gap - tally["gap_mean"])
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _number_days_and_sessions(seen: Seen, old: int, new: int) -> None:
+    for i in range(old, new):
+        if i == 0:
+            seen.day[0] = seen.session[0] = 1
+            continue
+        when, before = seen.occurred_us[i], seen.occurred_us[i - 1]
+        seen.day[i] = seen.day[i - 1] + int(when // DAY_US != before // DAY_US)
+        seen.session[i] = seen.session[i - 1] + int(when - before > SESSION_GAP_US)
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _place_in_week(seen: Seen, old: int, new: int, history: History) -> None:
+    tally = history.tally[0]
+    for i in range(old, new):
+        day = seen.occurred_us[i] // DAY_US
+        weekday = (day + 3) % 7  # 1970-01-01 was a Thursday, Monday is 0
+        hour = (seen.occurred_us[i] - day * DAY_US) // HOUR_US
+        tally["night"] += int(hour < 6)
+        tally["weekend"] += int(weekday >= 5)
+        history.in_hour[24 * weekday + hour] += 1
+        tally["busiest_hour"] = max(tally["busiest_hour"], history.in_hour[24 * weekday + hour])
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _follow_answers(seen: Seen, old: int, new: int, history: History) -> None:
+    tally = history.tally[0]
+    for i in range(old, new):
+        tally["unheard_of"] += int(seen.unheard_of[i])
+        tally["company"] += int(seen.is_company[i])
+        if i > 0 and seen.is_company[i - 1] and not seen.is_company[i]:
+            tally["responses"] += 1
+            tally["response_us"] += seen.occurred_us[i] - seen.occurred_us[i - 1]
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _follow_steps(seen: Seen, old: int, new: int, history: History) -> None:
+    tally = history.tally[0]
+    for i in range(old, new):
+        place = seen.place[i]
+        if i > 0:
+            tally["repeats"] += int(seen.action[i] == seen.action[i - 1])
+        if place >= 0:
+            tally["steps"] += int(tally["latest"] >= 0)
+            tally["backward_steps"] += int(place < tally["latest"])
+            tally["latest"] = place
+            tally["furthest"] = max(tally["furthest"], place)
+
+
+@njit(cache=True, nogil=True, forceinline=True, error_model="numpy")
+def _write_kinds(kinds: Kinds, seen: int, now: int, row: Float32s) -> None:
+    scale = np.empty(len(HALF_LIVES_US))
+    for h in range(len(HALF_LIVES_US)):
+        scale[h] = 2.0 ** ((kinds.reference_us[h] - now) / HALF_LIVES_US[h])
+    for kind in range(len(kinds.times)):
+        at = kind * MEASURES_OF_A_KIND
+        times = 0
+        for window in range(AFTER_WINDOWS):
+            times += kinds.in_window[kind, window]
+            row[at + window] = times
+        for h in range(len(HALF_LIVES_US)):
+            row[at + AFTER_WINDOWS + h] = kinds.decayed[kind, h] * scale[h]
+        at += AFTER_HALF_LIVES
+        if times > 0:
+            row[at + OfKind.DAYS_SINCE_LAST] = (now - kinds.last_us[kind]) / DAY_US
+            row[at + OfKind.DAYS_SINCE_FIRST] = (now - kinds.first_us[kind]) / DAY_US
+            row[at + OfKind.TOUCHPOINTS_SINCE_LAST] = seen - 1 - kinds.last[kind]
+        else:
+            row[at : at + OfKind.VALUE_SUM_30D] = np.nan
+        if kinds.values[kind] > 0:
+            row[at + OfKind.VALUE_SUM_30D] = kinds.value_sum_30d[kind]
+            row[at + OfKind.VALUE_SUM] = kinds.value_sum[kind]
+            row[at + OfKind.VALUE_MEAN] = kinds.value_sum[kind] / kinds.values[kind]
+            row[at + OfKind.VALUE_LAST] = kinds.value_last[kind]
+        else:
+            row[at + OfKind.VALUE_SUM_30D : at + MEASURES_OF_A_KIND - AFTER_HALF_LIVES] = np.nan
+
+
+@njit(cache=True, nogil=True, forceinline=True, error_model="numpy")
+def _write_gaps(seen: Seen, n: int, now: int, history: History, row: Float32s) -> None:
+    row[OfHistory.DAYS_SINCE_SECOND_LAST : OfHistory.ACTIVE_DAYS_30D] = np.nan
+    row[OfHistory.GAP_TREND_DAYS] = row[OfHistory.GAP_FIRST_DAYS] = np.nan
+    if n < 2:
+        return
+    tally, when, gaps = history.tally[0], seen.occurred_us, n - 1
+    mean = (when[n - 1] - when[0]) / gaps
+    deviation = np.sqrt(tally["gap_square_sum"] / gaps)
+    row[OfHistory.DAYS_SINCE_SECOND_LAST] = (now - when[n - 2]) / DAY_US
+    row[OfHistory.GAP_FIRST_DAYS] = (when[1] - when[0]) / DAY_US
+    row[OfHistory.GAP_MEAN_DAYS] = mean / DAY_US
+    row[OfHistory.GAP_DEVIATION_DAYS] = deviation / DAY_US
+    if gaps > 1:
+        row[OfHistory.GAP_TREND_DAYS] = tally["gap_product_sum"] / (gaps * (gaps * gaps - 1.0) / 12.0) / DAY_US
+    if mean > 0:
+        recent = min(gaps, RECENT)
+        row[OfHistory.GAP_NOW_TO_MEAN] = (now - when[n - 1]) / mean
+        row[OfHistory.GAP_RECENT_TO_MEAN] = (when[n - 1] - when[n - 1 - recent]) / recent / mean
+        row[OfHistory.BURSTINESS] = (deviation - mean) / (deviation + mean)
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _write_days_and_sessions(seen: Seen, n: int, history: History, row: Float32s) -> None:
+    row[OfHistory.ACTIVE_DAYS] = seen.day[n - 1] if n > 0 else 0
+    row[OfHistory.SESSIONS] = seen.session[n - 1] if n > 0 else 0
+    first = history.beyond[LIMIT_30D]
+    row[OfHistory.ACTIVE_DAYS_30D] = seen.day[n - 1] - seen.day[first] + 1 if first < n else 0
+    row[OfHistory.SESSIONS_30D] = seen.session[n - 1] - seen.session[first] + 1 if first < n else 0
+
+
+@njit(cache=True, nogil=True, forceinline=True, error_model="numpy")
+def _write_shares(n: int, history: History, row: Float32s) -> None:
+    """The shares of 0 touchpoints are 0 / 0, NaN."""
+    tally = history.tally[0]
+    row[OfHistory.COMPANY_SHARE] = tally["company"] / n
+    row[OfHistory.RESPONSES] = tally["responses"]
+    row[OfHistory.RESPONSE_HOURS] = tally["response_us"] / tally["responses"] / HOUR_US
+    row[OfHistory.NIGHT_SHARE] = tally["night"] / n
+    row[OfHistory.WEEKEND_SHARE] = tally["weekend"] / n
+    row[OfHistory.BUSIEST_HOUR_SHARE] = tally["busiest_hour"] / n
+    row[OfHistory.UNHEARD_OF_SHARE] = tally["unheard_of"] / n if n > 0 else 0.0
+
+
+@njit(cache=True, nogil=True, forceinline=True, error_model="numpy")
+def _write_variety(n: int, kinds: Kinds, codes: KindCodes, row: Float32s) -> None:
+    entropy, distinct = 0.0, 0
+    for kind in codes.channel_kinds:
+        if kinds.times[kind] > 0:
+            entropy -= kinds.times[kind] / n * np.log(kinds.times[kind] / n)
+    for kind in codes.action_kinds:
+        distinct += int(kinds.times[kind] > 0)
+    row[OfHistory.CHANNEL_ENTROPY] = entropy if n > 0 else np.nan
+    row[OfHistory.DISTINCT_ACTIONS] = distinct if n > 0 else np.nan
+
+
+@njit(cache=True, nogil=True, forceinline=True, error_model="numpy")
+def _write_steps(n: int, history: History, codes: KindCodes, row: Float32s) -> None:
+    tally, farthest = history.tally[0], codes.places - 1
+    row[OfHistory.REPEAT_SHARE] = tally["repeats"] / (n - 1) if n > 1 else np.nan
+    row[OfHistory.BACKWARD_SHARE] = tally["backward_steps"] / tally["steps"]
+    row[OfHistory.DEPTH] = tally["furthest"] / farthest if tally["furthest"] >= 0 else np.nan
+    row[OfHistory.DEPTH_OF_LAST] = tally["latest"] / farthest if tally["latest"] >= 0 else np.nan
+
+
+@njit(cache=True, nogil=True, forceinline=True, error_model="numpy")
+def _write_value_trend(kinds: Kinds, history: History, codes: KindCodes, row: Float32s) -> None:
+    values = history.tally[0]["values"]
+    recent = min(values, RECENT)
+    mean = kinds.value_sum[codes.any] / values
+    row[OfHistory.VALUE_TREND] = history.recent_values[:recent].sum() / recent - mean

@@ -49,6 +49,34 @@ _OF_THE_HISTORY = {
     "channel_entropy": ("variety of channels", "nats", "Entropy of the shares of the channels."),
     "distinct_actions": ("different actions", "actions", "How many kinds of action there were."),
     "unheard_of_share": ("share of unheard-of touchpoints", "share", "Channel or action never seen in training."),
+    "gap_trend_days": ("trend of the gaps", "days per gap", "How much longer each gap is than the one before, fitted."),
+    "gap_first_days": ("days from the first to the second touchpoint", "days", "The first gap."),
+    "busiest_hour_share": (
+        "share in the own busiest hour of the week",
+        "share",
+        "Touchpoints in the one of the week's 168 UTC hours that holds most / all touchpoints.",
+    ),
+    "repeat_share": (
+        "share of repeated actions",
+        "share",
+        "Touchpoints of the same action as the one before / all but the first.",
+    ),
+    "backward_share": (
+        "share of backward steps",
+        "share",
+        "Steps to an action that usually comes first earlier than the one before / all steps between usual actions.",
+    ),
+    "depth": (
+        "furthest action reached",
+        "share",
+        "Its place in the usual order of actions, from 0 (first) to 1 (last).",
+    ),
+    "depth_of_last": (
+        "how far along the last action is",
+        "share",
+        "Its place in the usual order of actions, from 0 (first) to 1 (last).",
+    ),
+    "value_trend": ("recent values against the own mean", "value", "Mean of the last 3 values - mean of all values."),
 }
 
 

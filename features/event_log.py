@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from operator import attrgetter, itemgetter
 from typing import Any, Protocol
 
 import numpy as np
@@ -123,31 +124,37 @@ class EventLog:
         """
         offsets, rows = [0], []
         for _, records in histories:
-            rows.extend(_in_order(_without_duplicates(records)))
+            rows.extend(_in_order(_without_duplicates(map(_columns, records))))
             offsets.append(len(rows))
-        codes: list[dict[str, int]] = [{}, {}, {}, {}]
-        channels, actions, campaigns, conversations = codes
-        texts: list[str] = []
-        occurred_us = np.array([to_us(row.occurred_at) for row in rows], dtype=np.int64)
-        recorded_us = np.array([to_us(row.recorded_at or row.occurred_at) for row in rows], dtype=np.int64)
+        # Transposed once: reading eleven attributes of each record anew for each column would double a request's cost.
+        occurred_at, channel, action, event_id, recorded_at, actor, value, campaign, _, conversation, text = (
+            zip(*rows, strict=True) if rows else [()] * 11
+        )
+        occurred_us = _moments_us(occurred_at)
+        channel_codes, channels = _encode_words(channel)
+        action_codes, actions = _encode_words(action)
+        campaign_codes, campaigns = _encode_words(campaign)
+        conversation_codes, conversations = _encode_words(conversation)
+        texts = [words for words in text if words is not None]
+        said = np.array([words is not None for words in text], dtype=np.bool_)
         return cls(
             customer_ids=[customer_id for customer_id, _ in histories],
             offsets=np.array(offsets, dtype=np.int64),
             occurred_us=occurred_us,
-            known_us=np.maximum(occurred_us, recorded_us),
-            channel=np.array([_code(channels, row.channel) for row in rows], dtype=np.int32),
-            action=np.array([_code(actions, row.action) for row in rows], dtype=np.int32),
-            campaign=np.array([_code(campaigns, row.campaign) for row in rows], dtype=np.int32),
-            conversation=np.array([_code(conversations, row.conversation_id) for row in rows], dtype=np.int32),
-            is_company=np.array([row.actor == "company" for row in rows], dtype=np.bool_),
-            value=np.array([np.nan if row.value is None else row.value for row in rows], dtype=np.float64),
-            text=np.array([_append(texts, row.text) for row in rows], dtype=np.int32),
-            channels=list(channels),
-            actions=list(actions),
-            campaigns=list(campaigns),
-            conversations=list(conversations),
+            known_us=_known_us(occurred_us, recorded_at),
+            channel=channel_codes,
+            action=action_codes,
+            campaign=campaign_codes,
+            conversation=conversation_codes,
+            is_company=np.array([by == "company" for by in actor], dtype=np.bool_),
+            value=np.array(value, dtype=np.float64),
+            text=np.where(said, np.cumsum(said) - 1, NEVER).astype(np.int32),
+            channels=channels,
+            actions=actions,
+            campaigns=campaigns,
+            conversations=conversations,
             texts=texts,
-            event_ids=[row.event_id for row in rows],
+            event_ids=list(event_id),
         )
 
     def customer_rows(self, customer_ids: Iterable[str]) -> Int64s:
@@ -217,43 +224,55 @@ def _encode(column: pl.Series) -> tuple[Int32s, list[str]]:
     return codes.to_numpy(), names.to_list()
 
 
-def _code(codes: dict[str, int], name: str | None) -> int:
-    return NEVER if name is None else codes.setdefault(name, len(codes))
+def _moments_us(moments: Sequence[datetime]) -> Int64s:
+    return np.array([to_us(moment) for moment in moments], dtype=np.int64)
 
 
-def _append(texts: list[str], text: str | None) -> int:
-    if text is None:
-        return NEVER
-    texts.append(text)
-    return len(texts) - 1
+def _known_us(occurred_us: Int64s, recorded_at: Sequence[datetime | None]) -> Int64s:
+    known_us = occurred_us.copy()
+    for row, moment in enumerate(recorded_at):
+        if moment is not None:
+            known_us[row] = max(known_us[row], to_us(moment))
+    return known_us
 
 
-def _without_duplicates(records: Sequence[TouchpointRecord]) -> list[TouchpointRecord]:
+def _encode_words(words: Iterable[str | None]) -> tuple[Int32s, list[str]]:
+    codes: dict[str | None, int] = {None: NEVER}
+    column = np.array([codes.setdefault(word, len(codes) - 1) for word in words], dtype=np.int32)
+    return column, [word for word in codes if word is not None]
+
+
+_Row = tuple[Any, ...]  # a touchpoint's columns in the contract's order, without the customer
+_columns: Callable[[TouchpointRecord], _Row] = attrgetter(
+    *("occurred_at", "channel", "action", "event_id", "recorded_at", "actor"),
+    *("value", "campaign", "variant", "conversation_id", "text"),
+)
+_occurred_at, _event_id, _recorded_at = itemgetter(0), itemgetter(3), itemgetter(4)
+
+
+def _without_duplicates(rows: Iterable[_Row]) -> Iterable[_Row]:
     """Drop repeats as `touchpoints.drop_duplicates` does: of one event_id, the version known first stays."""
-    kept: dict[object, TouchpointRecord] = {}
-    for record in records:
-        identity = record.event_id if record.event_id is not None else _content(record)
-        earlier = kept.setdefault(identity, record)
-        if earlier is not record and _known_first(record) < _known_first(earlier):
-            kept[identity] = record
-    return list(kept.values())
+    kept: dict[object, _Row] = {}
+    for row in rows:
+        event_id = _event_id(row)
+        earlier = kept.setdefault(row if event_id is None else event_id, row)
+        if earlier is not row and event_id is not None and _known_first(row) < _known_first(earlier):
+            kept[event_id] = row
+    return kept.values()
 
 
-def _in_order(records: list[TouchpointRecord]) -> list[TouchpointRecord]:
-    ordered = sorted(records, key=lambda record: record.occurred_at)
+def _in_order(rows: Iterable[_Row]) -> list[_Row]:
+    ordered = sorted(rows, key=_occurred_at)
     # Content decides only at equal times: building the full key for every row would double a request's cost.
-    if any(earlier.occurred_at == later.occurred_at for earlier, later in pairwise(ordered)):
+    if any(_occurred_at(earlier) == _occurred_at(later) for earlier, later in pairwise(ordered)):
         ordered.sort(key=_content)
     return ordered
 
 
-def _known_first(record: TouchpointRecord) -> tuple[Any, ...]:
-    return (max(record.occurred_at, record.recorded_at or record.occurred_at), _content(record))
+def _known_first(row: _Row) -> _Row:
+    return (max(_occurred_at(row), _recorded_at(row) or _occurred_at(row)), _content(row))
 
 
-def _content(record: TouchpointRecord) -> tuple[Any, ...]:
-    """A touchpoint's columns in the contract's order, nulls first: the sort order at equal times."""
-    optional = (record.event_id, record.recorded_at, record.actor, record.value)
-    words = (record.campaign, record.variant, record.conversation_id, record.text)
-    nulls_first = tuple((column is not None, column) for column in optional + words)
-    return (record.occurred_at, record.channel, record.action, *nulls_first)
+def _content(row: _Row) -> _Row:
+    """The sort order at equal times: columns from left to right, nulls first."""
+    return (*row[:3], *((column is not None, column) for column in row[3:]))

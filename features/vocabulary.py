@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from features.event_log import Bools, EventLog, Int32s
+from features.event_log import Bools, EventLog, Floats, Int32s
 
 OTHER = "(other)"  # rare in training, or unheard of
 RARE_SHARE = 0.005  # of the customers: a value seen with fewer is pooled
 RARE_CUSTOMERS = 10
 MOST_OF_A_FAMILY = 40
+PAIR_CUT = " / "
 
 Family = Literal["any", "actor", "channel", "action", "channel and action", "campaign", "message"]
+FAMILIES: tuple[Family, ...] = get_args(Family)
+NO_KIND = -1
 
 
 @dataclass(frozen=True)
@@ -27,46 +31,92 @@ class Kind:
     name: str
 
 
+class KindCodes(NamedTuple):
+    """What the codes of one log stand for in a vocabulary: kinds and places, -1 for none.
+
+    `channel[code]` is the kind of a channel, and so on; the last entry of each answers -1, the code of a null. `actor`
+    is asked by `is_company`, `message` by that + 2 where there is text, `pair` by `pair_row[channel]` and action.
+    `place[action]` counts from 0 to `places - 1` in the usual order of the actions.
+    """
+
+    any: int
+    actor: Int32s
+    channel: Int32s
+    action: Int32s
+    pair_row: Int32s
+    pair: Int32s
+    campaign: Int32s
+    message: Int32s
+    unheard_channel: Bools
+    unheard_action: Bools
+    place: Int32s
+    places: int
+    channel_kinds: Int32s
+    action_kinds: Int32s
+
+
 @dataclass(frozen=True)
 class Vocabulary:
-    """The kinds in the order of their feature columns, and every channel and action that training has seen."""
+    """The kinds in the order of their feature columns, and every channel and action that training has seen.
+
+    The actions stand in the order in which they usually occur first.
+    """
 
     kinds: tuple[Kind, ...]
     known_channels: frozenset[str]
     known_actions: frozenset[str]
 
-    def kinds_of(self, log: EventLog) -> Int32s:
-        """Kinds that each touchpoint belongs to, -1 where it belongs to none. Shape (touchpoints, families)."""
-        codes = {(kind.family, kind.name): code for code, kind in enumerate(self.kinds)}
-
-        def lookup(family: Family, names: Iterable[str]) -> Int32s:
-            other = codes.get((family, OTHER), -1)
-            # The last entry answers code -1, so that a null falls into no kind.
-            return np.array([codes.get((family, name), other) for name in names] + [-1], dtype=np.int32)
-
-        # Only the pairs that occur: of all there might be as many as a hostile caller likes.
-        pairs, pair = np.unique(pair_codes(log), return_inverse=True)
-        pair_names = (pair_name(log, code) for code in pairs)
-        actor = lookup("actor", ("customer", "company"))[log.is_company.astype(np.int32)]
-        message = lookup("message", ("customer", "company"))[log.is_company.astype(np.int32)]
-        return np.stack(
-            [
-                np.full(len(log), codes[("any", "touchpoint")], dtype=np.int32),
-                actor,
-                lookup("channel", log.channels)[log.channel],
-                lookup("action", log.actions)[log.action],
-                lookup("channel and action", pair_names)[pair],
-                lookup("campaign", log.campaigns)[log.campaign],
-                np.where(log.text >= 0, message, -1).astype(np.int32),
-            ],
-            axis=1,
+    def codes(self, log: EventLog) -> KindCodes:
+        """What this log's codes stand for."""
+        # Only channels that pairs are told apart by: of all pairs there may be as many as a hostile caller likes.
+        paired = [channel for channel in log.channels if channel in self._pairs]
+        row = {channel: i + 1 for i, channel in enumerate(paired)}
+        pairs = [{}, *(self._pairs[channel] for channel in paired)]
+        return KindCodes(
+            any=self._codes["any"]["touchpoint"],
+            actor=self._kinds("actor", ("customer", "company")),
+            channel=self._kinds("channel", log.channels),
+            action=self._kinds("action", log.actions),
+            pair_row=np.array([row.get(channel, 0) for channel in log.channels], dtype=np.int32),
+            pair=np.array([[of.get(name, NO_KIND) for name in log.actions] for of in pairs], dtype=np.int32),
+            campaign=self._kinds("campaign", log.campaigns),
+            message=np.append([NO_KIND, NO_KIND], self._kinds("message", ("customer", "company"))),
+            unheard_channel=np.array([name not in self.known_channels for name in log.channels], dtype=np.bool_),
+            unheard_action=np.array([name not in self.known_actions for name in log.actions], dtype=np.bool_),
+            place=np.array([self._places.get(name, NO_KIND) for name in log.actions], dtype=np.int32),
+            places=len(self._places),
+            channel_kinds=self._of_family("channel"),
+            action_kinds=self._of_family("action"),
         )
 
-    def unheard_of(self, log: EventLog) -> Bools:
-        """Touchpoints whose channel or action training has never seen. Shape (touchpoints,)."""
-        channels = np.array([name not in self.known_channels for name in log.channels], dtype=np.bool_)
-        actions = np.array([name not in self.known_actions for name in log.actions], dtype=np.bool_)
-        return channels[log.channel] | actions[log.action] if len(log) else np.zeros(0, dtype=np.bool_)
+    def _kinds(self, family: Family, names: Iterable[str]) -> Int32s:
+        codes = self._codes[family]
+        other = codes.get(OTHER, NO_KIND)
+        return np.array([*(codes.get(name, other) for name in names), NO_KIND], dtype=np.int32)
+
+    def _of_family(self, family: Family) -> Int32s:
+        return np.array(list(self._codes[family].values()), dtype=np.int32)
+
+    @cached_property
+    def _codes(self) -> dict[Family, dict[str, int]]:
+        codes: dict[Family, dict[str, int]] = {family: {} for family in FAMILIES}
+        for code, kind in enumerate(self.kinds):
+            codes[kind.family][kind.name] = code
+        return codes
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(name for name in self._codes["action"] if name != OTHER)}
+
+    @cached_property
+    def _pairs(self) -> dict[str, dict[str, int]]:
+        """Kinds of pairs by channel and action: wherever a name may be cut, for either may itself hold the cut."""
+        pairs: dict[str, dict[str, int]] = {}
+        for name, code in self._codes["channel and action"].items():
+            parts = name.split(PAIR_CUT)
+            for cut in range(1, len(parts)):
+                pairs.setdefault(PAIR_CUT.join(parts[:cut]), {})[PAIR_CUT.join(parts[cut:])] = code
+        return pairs
 
 
 def pair_codes(log: EventLog) -> npt.NDArray[np.int64]:
@@ -77,18 +127,23 @@ def pair_codes(log: EventLog) -> npt.NDArray[np.int64]:
 def pair_name(log: EventLog, code: int) -> str:
     """How the pair is written in feature names."""
     channel, action = divmod(int(code), len(log.actions))
-    return f"{log.channels[channel]} / {log.actions[action]}"
+    return f"{log.channels[channel]}{PAIR_CUT}{log.actions[action]}"
 
 
 def learn_vocabulary(log: EventLog, usable: Bools) -> Vocabulary:
     """Learn the kinds from the touchpoints marked `usable`: those that some training row may know.
 
-    A value that fewer than 0.5 % of the customers (at least 10) have shown is pooled into "(other)".
+    A value that fewer than 0.5 % of the customers (at least 10) have shown is pooled into "(other)". The actions stand
+    in the order in which they usually occur first: by how many of a customer's other actions came before rather than
+    after the first of each, on average (Borda 1784), and then by name.
     """
     customer = np.repeat(np.arange(len(log.customer_ids)), np.diff(log.offsets))
     seen = _Seen(customer[usable], max(RARE_CUSTOMERS, int(RARE_SHARE * len(np.unique(customer[usable])))))
     channels = seen.frequent(log.channel[usable], log.channels.__getitem__)
-    actions = seen.frequent(log.action[usable], log.actions.__getitem__)
+    usual_place = dict(zip(log.actions, seen.mean_places(log.action[usable], len(log.actions)), strict=True))
+    actions = sorted(
+        seen.frequent(log.action[usable], log.actions.__getitem__), key=lambda name: (usual_place[name], name)
+    )
     pairs = seen.frequent(pair_codes(log)[usable], lambda code: pair_name(log, code))
     campaigns = seen.frequent(log.campaign[usable], log.campaigns.__getitem__)
     said = usable & (log.text >= 0)
@@ -119,6 +174,17 @@ class _Seen:
         values, customers = np.unique(shown, return_counts=True)
         widespread = np.lexsort((values, -customers))[:MOST_OF_A_FAMILY]
         return sorted(name(int(values[i])) for i in widespread if customers[i] >= self.least_customers)
+
+    def mean_places(self, codes: Int32s, n_codes: int) -> Floats:
+        """For each code, how many of a customer's other codes came before minus after its first, on average."""
+        shown, first = np.unique(self.customer * n_codes + codes, return_index=True)
+        by_time = shown[np.argsort(first)]  # the log is sorted by customer, then time
+        customer, code = np.divmod(by_time, n_codes) if n_codes else (by_time, by_time)
+        _, start, shown_by = np.unique(customer, return_index=True, return_counts=True)
+        before = np.arange(len(code)) - np.repeat(start, shown_by)
+        after = np.repeat(shown_by, shown_by) - 1 - before
+        sums, customers = np.bincount(code, before - after, n_codes), np.bincount(code, minlength=n_codes)
+        return sums / np.maximum(customers, 1)
 
 
 def _kinds(family: Family, names: Iterable[str]) -> tuple[Kind, ...]:

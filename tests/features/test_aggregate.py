@@ -136,6 +136,14 @@ OF_THE_HISTORY = {
     "channel_entropy": 1.01140,  # of 3, 2 and 1 of 6
     "distinct_actions": 3,
     "unheard_of_share": 0.166667,  # the chat
+    "gap_trend_days": -60.3958,  # (-2 * 275 - 60 + 6 + 2 / 48) / 10
+    "gap_first_days": 275,
+    "busiest_hour_share": 0.333333,  # the first and the chat, both on a Saturday at 23:45
+    "repeat_share": 0.2,  # the second mailing
+    "backward_share": 0.333333,  # from viewed to mailed; then mailed and viewed; the others have no place
+    "depth": 1,
+    "depth_of_last": 1,  # viewed
+    "value_trend": -1.66667,  # (8 + 3 - 1) / 3 - 20 / 4
 }
 
 
@@ -178,9 +186,9 @@ def test_an_empty_log_knows_nothing() -> None:
 def test_there_is_one_row_of_float32_for_each_asked_pair() -> None:
     rows = rows_at(SIX, [AS_OF, AS_OF])
 
-    assert (rows.dtype, rows.shape) == (np.float32, (2, 258))
-    assert width(VOCABULARY) == 258  # 15 kinds of 16 measures and 18 of the history
-    assert rows_at(SIX, []).shape == (0, 258)
+    assert (rows.dtype, rows.shape) == (np.float32, (2, 266))
+    assert width(VOCABULARY) == 266  # 15 kinds of 16 measures and 26 of the history
+    assert rows_at(SIX, []).shape == (0, 266)
 
 
 # Edges, to the microsecond
@@ -280,6 +288,7 @@ def test_one_touchpoint_has_no_rhythm() -> None:
     assert [name for name, value in measured.items() if np.isnan(value)] == [
         *("days_since_second_last", "gap_mean_days", "gap_deviation_days", "gap_now_to_mean", "gap_recent_to_mean"),
         *("burstiness", "response_hours"),
+        *("gap_trend_days", "gap_first_days", "repeat_share", "backward_share", "value_trend"),
     ]
 
 
@@ -288,6 +297,8 @@ def test_two_touchpoints_have_one_gap() -> None:
 
     assert (measured["gap_mean_days"], measured["gap_deviation_days"], measured["burstiness"]) == (4, 0, -1)
     assert (measured["gap_now_to_mean"], measured["gap_recent_to_mean"]) == (0.5, 1)
+    assert measured["gap_first_days"] == 4
+    assert np.isnan(measured["gap_trend_days"])
 
 
 def test_equal_gaps_have_no_deviation() -> None:
@@ -312,6 +323,83 @@ def test_a_company_act_is_answered_by_the_next_touchpoint_only() -> None:
     assert of_the_history([mailed, other, answer])["responses"] == 1
     assert of_the_history([mailed, other, answer])["response_hours"] == 24
     assert of_the_history([mailed, answer, Touch(AS_OF)])["response_hours"] == 48
+
+
+def acted(*actions: str) -> list[Touch]:
+    return [Touch(AS_OF - days(len(actions) - i), action=action) for i, action in enumerate(actions)]
+
+
+def test_equal_gaps_neither_deviate_nor_have_a_trend() -> None:
+    third_of_a_day = timedelta(hours=8, microseconds=1)
+    measured = of_the_history([Touch(AS_OF - i * third_of_a_day) for i in range(50)])
+
+    assert (measured["gap_deviation_days"], measured["gap_trend_days"], measured["burstiness"]) == (0, 0, -1)
+
+
+def test_gaps_that_grow_by_half_a_day_have_that_trend() -> None:
+    measured = of_the_history([Touch(AS_OF - days(age)) for age in (10, 9, 7.5, 5.5, 3)])
+
+    assert measured["gap_trend_days"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("actions", "repeats", "backward"),
+    [
+        (("viewed", "viewed", "viewed"), 1, 0),
+        (("mailed", "viewed", "mailed", "viewed"), 0, 1 / 3),
+        (("viewed", "sang", "mailed"), 0, 1),
+        (("sang", "sang", "viewed"), 0.5, np.nan),
+    ],
+    ids=["again", "there and back", "across an unusual action", "one usual action"],
+)
+def test_steps_go_from_usual_action_to_usual_action(actions: tuple[str], repeats: float, backward: float) -> None:
+    measured = of_the_history(acted(*actions))
+
+    assert measured["repeat_share"] == repeats
+    assert measured["backward_share"] == pytest.approx(backward, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("actions", "depth", "of_last"),
+    [
+        (("viewed", "mailed"), 1, 0),
+        (("mailed", "sang"), 0, 0),
+        (("mailed", "viewed"), 1, 1),
+        (("sang",), np.nan, np.nan),
+    ],
+)
+def test_depth_is_the_place_in_the_usual_order(actions: tuple[str], depth: float, of_last: float) -> None:
+    measured = of_the_history(acted(*actions))
+
+    assert [measured["depth"], measured["depth_of_last"]] == pytest.approx([depth, of_last], nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("later", "share"),
+    [(days(7), 1), (timedelta(minutes=59), 1), (timedelta(hours=1), 0.5), (days(1), 0.5), (days(-364), 1)],
+)
+def test_an_hour_of_the_week_comes_again_after_seven_days(later: timedelta, share: float) -> None:
+    nine = datetime(2024, 5, 13, 9, tzinfo=UTC)
+
+    assert of_the_history([Touch(nine), Touch(nine + later)], nine + days(9))["busiest_hour_share"] == share
+
+
+@pytest.mark.parametrize(
+    ("values", "trend"),
+    [((), np.nan), ((5,), 0), ((1, 3), 0), ((4, None, 1, 1, 1), -0.75), ((0, 0, 0, 1, 1, 4), 1)],
+)
+def test_the_value_trend_is_that_of_the_last_three_values(values: tuple[float | None, ...], trend: float) -> None:
+    history = [Touch(AS_OF - days(len(values) - i), value=value) for i, value in enumerate(values)]
+
+    assert of_the_history(history)["value_trend"] == pytest.approx(trend, nan_ok=True)
+
+
+def test_decayed_counts_hold_over_a_life() -> None:
+    ages = [3650 * 9, 3650 * 8, 3650, 6, 3]  # of which 3 days are thousands of half-lives
+
+    measured = of_any([Touch(AS_OF - days(age)) for age in ages], AS_OF)
+    assert measured["decayed_3d"] == 0.75
+    assert measured["decayed_180d"] == pytest.approx(sum(2 ** (-age / 180) for age in ages), rel=1e-6)
 
 
 # What must hold for any history.
@@ -363,6 +451,27 @@ def test_a_customer_alone_has_the_row_it_has_in_a_crowd(crowd: list[list[Touch]]
 @given(history=histories, grid=st.lists(moments, min_size=1, max_size=5))
 def test_a_grid_of_moments_gives_the_rows_of_single_passes(history: list[Touch], grid: list[datetime]) -> None:
     np.testing.assert_array_equal(rows_at(history, grid), [rows_at(history, [as_of])[0] for as_of in grid])
+
+
+@given(
+    crowd=st.lists(histories, min_size=1, max_size=3),
+    asked=st.lists(st.tuples(st.integers(-1, 2), moments), min_size=1, max_size=12),
+)
+def test_rows_may_be_asked_in_any_order(crowd: list[list[Touch]], asked: list[tuple[int, datetime]]) -> None:
+    log = EventLog.from_records([(f"c{i}", history) for i, history in enumerate(crowd)])
+    customers = [min(customer, len(crowd) - 1) for customer, _ in asked]
+
+    together = rows_of(log, customers, [as_of for _, as_of in asked])
+    alone = [rows_of(log, [customer], [as_of])[0] for customer, (_, as_of) in zip(customers, asked, strict=True)]
+    np.testing.assert_array_equal(together, alone)
+
+
+@given(history=st.lists(touches | named, max_size=8), as_of=moments, data=st.data())
+def test_neither_order_nor_duplicates_change_a_row(history: list[Touch], as_of: datetime, data: st.DataObject) -> None:
+    again = data.draw(st.lists(st.sampled_from(history), max_size=3)) if history else []
+
+    shuffled = data.draw(st.permutations(history + again))
+    np.testing.assert_array_equal(rows_at(shuffled, [as_of]), rows_at(history, [as_of]))
 
 
 @given(history=histories, as_of=moments)

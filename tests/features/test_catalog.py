@@ -83,6 +83,14 @@ OF_THE_HISTORY = [
     "variety of channels",
     "different actions",
     "share of unheard-of touchpoints",
+    "trend of the gaps",
+    "days from the first to the second touchpoint",
+    "share in the own busiest hour of the week",
+    "share of repeated actions",
+    "share of backward steps",
+    "furthest action reached",
+    "how far along the last action is",
+    "recent values against the own mean",
 ]
 
 
