@@ -3,9 +3,13 @@
 import json
 import os
 import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -474,3 +478,38 @@ def test_an_address_is_refused_without_its_password(run: Run, folder: Path, plai
 
     assert ended.code == 2
     assert "secret" not in ended.said
+
+
+def test_a_missing_extra_is_named() -> None:
+    without = "import sys; sys.modules['mlflow'] = None; import journeycast; journeycast.main()"
+    words = [sys.executable, "-c", without, "train", "--touchpoints", "none.csv", "--out", "bundle"]
+    ended = subprocess.run(words, capture_output=True, text=True)
+
+    assert ended.returncode == 4
+    assert ended.stderr == "missing_extra: mlflow is not installed; install journeycast[train]\n"
+
+
+def test_a_training_that_is_told_to_stop_leaves_no_running_run(folder: Path, trained: Path) -> None:
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'stopped.db'}"}
+    train = "import journeycast; journeycast.main()"
+    words = [sys.executable, "-c", train, "train", "--embedder", "none", "--out", str(folder / "stopped")]
+    training = subprocess.Popen(
+        [*words, "--touchpoints", str(trained / "simulated" / "touchpoints.parquet")], cwd=folder, env=environment
+    )
+    while training.poll() is None and not statuses(folder / "stopped.db"):
+        time.sleep(0.1)
+    time.sleep(1)  # into the fitting
+    training.terminate()
+
+    assert training.wait(60) == 128 + signal.SIGTERM
+    assert statuses(folder / "stopped.db") == ["FAILED"]
+    assert not (folder / "stopped").exists()
+
+
+def statuses(store: Path) -> list[str]:
+    """How the runs in an MLflow store stand; none while the store is being made."""
+    if not store.exists():
+        return []
+    with closing(sqlite3.connect(store, timeout=10)) as database:
+        made = database.execute("select 1 from sqlite_master where name = 'runs'").fetchone()
+        return [status for (status,) in database.execute("select status from runs")] if made else []

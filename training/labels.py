@@ -116,7 +116,7 @@ def rows_by_labels(journey: Journey, log: EventLog, labels: pl.DataFrame) -> Lab
             f"the labels' conversions are for {_horizons_in(labels)} days, the journey asks for "
             f"{', '.join(map(str, journey.conversion.horizons_days))}; put the labels' horizons into horizons_days",
         )
-    derived = {f"{reason} (not labelled)": n for reason, n in seen.left_out.items()}
+    derived = [horizon for horizon in horizons if horizon not in given]
     return replace(
         seen,
         stage=seen.stage if stage is None else stage,
@@ -126,7 +126,7 @@ def rows_by_labels(journey: Journey, log: EventLog, labels: pl.DataFrame) -> Lab
         left_out={
             "labels for a horizon that the journey does not name": unused,
             "labelled customers without a touchpoint": int((customer < 0).sum()),
-            **(derived if set(horizons) - set(given) else {}),
+            **{f"{_not_over(horizon)} (not labelled)": seen.left_out[_not_over(horizon)] for horizon in derived},
         },
     )
 
@@ -173,8 +173,7 @@ def _labelled_by_rule(
         )
     stage = stages_at(journey, log, customer, as_of_us) if journey.labels.rules else np.full(len(customer), UNKNOWN)
     immature = {
-        f"windows of {horizon} days that are not over": int(np.sum(as_of_us + horizon * DAY_US > observed_until_us))
-        for horizon in horizons
+        _not_over(horizon): int(np.sum(as_of_us + horizon * DAY_US > observed_until_us)) for horizon in horizons
     }
     return LabelledRows(
         customer_ids, customer, as_of_us, stage.astype(np.int8), tuple(horizons), converted, True, immature
@@ -189,6 +188,10 @@ def _horizons(journey: Journey, log: EventLog, given: set[int | None]) -> tuple[
     recorded = set(journey.conversion.actions) & set(log.actions)
     from_touchpoints: set[int | None] = set(journey.conversion.horizons_days) if recorded else set()
     return tuple(sorted(given | from_touchpoints, key=lambda horizon: (horizon is None, horizon or 0)))
+
+
+def _not_over(horizon_days: int | None) -> str:
+    return f"windows of {horizon_days} days that are not over"
 
 
 def _horizons_in(labels: pl.DataFrame) -> str:

@@ -12,7 +12,7 @@ from training.metrics import ConversionVerdict, StageVerdict
 
 
 def verdict_table(judgement: Judgement) -> Table:
-    """One line a target and contender; brackets hold 95 % intervals by person."""
+    """One line a target and contender; below each figure its 95 % interval by person."""
     table = Table(title="How good the forecasts are [dim](below: 95 % intervals, resampled by person)[/]")
     for heading in ("forecast", "by", "rows", "base rate", "ROC AUC", "average precision", "log loss", "ECE"):
         names = heading in ("forecast", "by")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from features.errors import BadData, BadUsage
-from features.touchpoints import TOUCHPOINT_TYPES, Touchpoints, drop_duplicates, read_touchpoints
+from features.touchpoints import TOUCHPOINT_TYPES, Touchpoints, drop_duplicates, known_by, read_touchpoints
 
 CSV = """customer_id,occurred_at,channel,action,event_id,recorded_at,actor,value,campaign,variant,conversation_id,text
 c2,2024-01-02T11:00:00+01:00,email,opened,e1,2024-01-02T10:00:05Z,customer,,spring,B,,
@@ -371,3 +371,29 @@ def test_real_touchpoints_survive_csv_and_json_lines(real_data: Path, tmp_path: 
     text.write_ndjson(tmp_path / "donations.jsonl")
     for name in ("donations.csv", "donations.jsonl"):
         assert_frame_equal(read_touchpoints(tmp_path / name).frame, read.frame)
+
+
+def test_known_by_cuts_on_the_later_of_both_times_inclusive() -> None:
+    at = datetime(2024, 6, 1, tzinfo=UTC)
+    late = timedelta(microseconds=1)
+    rows = [
+        ("on time", at, None),
+        ("late", at - late, at + late),
+        ("told at once", at - late, at),
+        ("planned", at + late, None),
+    ]
+    frame = pl.DataFrame(
+        [
+            {
+                "customer_id": name,
+                "occurred_at": occurred_at,
+                "recorded_at": recorded_at,
+                "channel": "web",
+                "action": "x",
+            }
+            for name, occurred_at, recorded_at in rows
+        ],
+        schema=TOUCHPOINT_TYPES,
+    )
+
+    assert known_by(frame, at)["customer_id"].to_list() == ["on time", "told at once"]
