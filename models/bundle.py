@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import safetensors.numpy
 
 from features.errors import BadEnvironment, BadUsage
 from features.journey import Journey
+from features.market import Market
 from features.vocabulary import Kind, Vocabulary
 from models.calibration import Sigmoid
 from models.conversion import ConversionModel, Hazard
@@ -37,6 +38,7 @@ MANIFEST = "manifest.json"
 EMBEDDER = "embedder"
 ALWAYS = ("arrays.safetensors", "model.json")
 HEAD = ("weights", "intercepts", "silent")
+MARKET = tuple(field.name for field in fields(Market))
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -203,7 +205,8 @@ def _state_of(model: JourneyModel) -> tuple[dict[str, Any], Arrays, dict[str, st
         "stage": None,
         "conversion": None,
     }
-    arrays: Arrays = {f"usual.{name}": getattr(model.usual, name) for name in ("columns", "low", "high")}
+    arrays: Arrays = {f"market.{name}": getattr(model.reader.market, name) for name in MARKET}
+    arrays |= {f"usual.{name}": getattr(model.usual, name) for name in ("columns", "low", "high")}
     trees: dict[str, str] = {}
     if model.stage is not None:
         state["stage"] = {"temperature": model.stage.temperature}
@@ -249,6 +252,7 @@ def _read_model(state: dict[str, Any], arrays: Arrays, trees: dict[str, str]) ->
         ),
         reads_text=state["reads_text"],
         stage_by_rule=state["stage_by_rule"],
+        market=Market(**{name: arrays[f"market.{name}"] for name in MARKET}),
     )
     return JourneyModel(
         reader=reader,

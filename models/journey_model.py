@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
+from features.aggregate import Float32s
 from features.catalog import Feature
 from features.event_log import Bools, EventLog, Floats, Int64s
 from features.journey import Journey
+from features.market import MARKET_FEATURES, Market, market_features, survey
 from features.rows import Embed, FeatureRows, build_rows, feature_catalog
 from features.stage_rules import evidence_rows
 from features.vocabulary import Vocabulary
@@ -54,11 +56,12 @@ class Reader:
     vocabulary: Vocabulary
     reads_text: bool
     stage_by_rule: bool
+    market: Market
 
     @cached_property
     def catalog(self) -> list[Feature]:
         """The columns that the models choose from, in order."""
-        return feature_catalog(self.vocabulary, self.reads_text)
+        return [*feature_catalog(self.vocabulary, self.reads_text), *MARKET_FEATURES]
 
     @cached_property
     def column_of(self) -> dict[str, int]:
@@ -71,11 +74,21 @@ class Reader:
             raise ValueError("these rows read text; give the embedder")
         read = partial(build_rows, log, self.vocabulary, embed=embed if self.reads_text else None)
         always_hidden = evidence_rows(self.journey.hidden_evidence(labels_by_rule=False), log)
-        conversion = read(always_hidden, customer, as_of_us)
+        hidden_from_stage = evidence_rows(self.journey.hidden_evidence(labels_by_rule=self.stage_by_rule), log)
+        market = market_features(self.market, log, self.vocabulary, hidden_from_stage, customer, as_of_us)
+        conversion = _beside(read(always_hidden, customer, as_of_us), market)
         if not self.stage_by_rule:
             return Asked(conversion, conversion)
-        hidden_from_stage = evidence_rows(self.journey.hidden_evidence(labels_by_rule=True), log)
-        return Asked(conversion, read(hidden_from_stage, customer, as_of_us))
+        return Asked(conversion, _beside(read(hidden_from_stage, customer, as_of_us), market))
+
+    def survey(self, log: EventLog, moments_us: Int64s) -> Market:
+        """Survey the market of a log as `read` looks at it: what the stage must not be told from does not count."""
+        hidden = evidence_rows(self.journey.hidden_evidence(labels_by_rule=self.stage_by_rule), log)
+        return survey(log, self.vocabulary, self.journey, hidden, moments_us)
+
+
+def _beside(rows: FeatureRows, market: Float32s) -> FeatureRows:
+    return replace(rows, features=np.hstack([rows.features, market]))
 
 
 @dataclass(frozen=True)

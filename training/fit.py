@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from features.errors import BadData
 from features.event_log import Bools, EventLog, is_known
 from features.journey import Journey
+from features.market import no_market, survey_moments
 from features.rows import Embed
 from features.stage_rules import evidence_rows
 from features.vocabulary import learn_vocabulary
@@ -29,7 +32,8 @@ def fit(
     seed on one machine. Raises BadData where there is nothing to learn, or too few conversions.
     """
     vocabulary = learn_vocabulary(log, _usable(rows, log, journey))
-    reader = Reader(journey, vocabulary, embed is not None, rows.stage_by_rule)
+    blind = Reader(journey, vocabulary, embed is not None, rows.stage_by_rule, no_market(vocabulary, journey))
+    reader = replace(blind, market=blind.survey(log, survey_moments(rows.as_of_us, int(log.known_us.max(initial=0)))))
     asked = reader.read(log, rows.customer, rows.as_of_us, embed)
     folds = person_folds(rows.customer_id, FOLDS, seed)
     stage = fit_stage(asked.stage, rows.stage, len(journey.stages), folds, seed, report)

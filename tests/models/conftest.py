@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from features.aggregate import Float32s
 from features.event_log import EventLog, Floats, Int64s, to_us
 from features.journey import DEFAULT_JOURNEY
+from features.market import no_market
 from features.rows import Embed
 from features.simulate import simulate
 from features.stage_rules import stages_at
@@ -63,7 +65,9 @@ def rows(log: EventLog) -> tuple[Int64s, Int64s]:
 @pytest.fixture(scope="session")
 def reader(log: EventLog) -> Reader:
     vocabulary = learn_vocabulary(log, np.ones(len(log), dtype=np.bool_))
-    return Reader(DEFAULT_JOURNEY, vocabulary, reads_text=True, stage_by_rule=True)
+    blind = Reader(DEFAULT_JOURNEY, vocabulary, True, True, no_market(vocabulary, DEFAULT_JOURNEY))
+    moment = np.array([to_us(datetime(2025, 1, 1, tzinfo=UTC))], dtype=np.int64)
+    return replace(blind, market=blind.survey(log, moment))
 
 
 @pytest.fixture(scope="session")

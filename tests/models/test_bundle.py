@@ -17,6 +17,7 @@ import safetensors.numpy
 
 from features.errors import BadEnvironment, BadUsage
 from features.event_log import EventLog
+from features.market import Market
 from features.rows import Embed
 from models import bundle
 from models.bundle import load_bundle, save_bundle
@@ -92,7 +93,12 @@ def test_what_is_read_is_what_was_written(
 
     assert bits(loaded.model, asked) == bits(model, asked)
     assert explain(loaded.model, asked, log, embed) == explain(model, asked, log, embed)
-    assert loaded.model.reader == model.reader
+    assert replace(loaded.model.reader, market=model.reader.market) == model.reader
+    for figures in fields(Market):
+        assert (
+            getattr(loaded.model.reader.market, figures.name).tolist()
+            == getattr(model.reader.market, figures.name).tolist()
+        )
     assert loaded.model.about == model.about
     assert loaded.embedder_folder == written / "embedder"
 

@@ -14,6 +14,7 @@ import pytest
 from features.aggregate import Float32s
 from features.event_log import EventLog, Int64s, to_us
 from features.journey import DEFAULT_JOURNEY, Hide, StageLabels
+from features.market import no_market
 from features.rows import Embed
 from features.touchpoints import TOUCHPOINT_TYPES, drop_duplicates
 from features.vocabulary import learn_vocabulary
@@ -49,7 +50,8 @@ def at(day: float, *customer: int) -> tuple[Int64s, Int64s]:
 
 
 def reader_of(log: EventLog, **changed: Any) -> Reader:
-    reader = Reader(DEFAULT_JOURNEY, learn_vocabulary(log, np.ones(len(log), dtype=np.bool_)), False, True)
+    vocabulary = learn_vocabulary(log, np.ones(len(log), dtype=np.bool_))
+    reader = Reader(DEFAULT_JOURNEY, vocabulary, False, True, no_market(vocabulary, DEFAULT_JOURNEY))
     return replace(reader, **changed)
 
 
