@@ -167,6 +167,14 @@ class EventLog:
         lengths = self.offsets[customers + 1] - self.offsets[customers]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         rows = np.arange(offsets[-1]) + np.repeat(self.offsets[customers] - offsets[:-1], lengths)
+        return self._taking(rows, offsets, [self.customer_ids[customer] for customer in customers])
+
+    def of_rows(self, chosen: Bools) -> EventLog:
+        """The log of the chosen rows alone (shape (rows,)), of the same customers; strings stay encoded as they are."""
+        offsets = np.concatenate([[0], np.cumsum(chosen)]).astype(np.int64)[self.offsets]
+        return self._taking(np.flatnonzero(chosen), offsets, self.customer_ids)
+
+    def _taking(self, rows: Int64s, offsets: Int64s, customer_ids: list[str]) -> EventLog:
         columns = (
             "occurred_us",
             "known_us",
@@ -180,7 +188,7 @@ class EventLog:
         )
         return replace(
             self,
-            customer_ids=[self.customer_ids[customer] for customer in customers],
+            customer_ids=customer_ids,
             offsets=offsets,
             event_ids=[self.event_ids[row] for row in rows],
             **{column: getattr(self, column)[rows] for column in columns},

@@ -12,6 +12,7 @@ from features.catalog import Feature
 from features.event_log import Bools, EventLog, Floats, Int64s
 from features.journey import Journey
 from features.rows import Embed, FeatureRows, build_rows, feature_catalog
+from features.stage_records import stage_records
 from features.stage_rules import evidence_rows
 from features.vocabulary import Vocabulary
 from models.conversion import ConversionModel
@@ -48,12 +49,19 @@ class Reader:
     """How touchpoints are read into rows, in training and in every answer.
 
     `stage_by_rule`: the journey's rules made the stage labels, so the stage model must not see what they look at.
+    `stage_by_record`: a CRM's stage history did, so it must not see what the CRM recorded.
     """
 
     journey: Journey
     vocabulary: Vocabulary
     reads_text: bool
     stage_by_rule: bool
+    stage_by_record: bool = False
+
+    @property
+    def stage_reads_record(self) -> bool:
+        """Whether the stage model sees which stage a CRM recorded."""
+        return self.vocabulary.stages_recorded and not self.stage_by_record
 
     @cached_property
     def catalog(self) -> list[Feature]:
@@ -72,9 +80,12 @@ class Reader:
         read = partial(build_rows, log, self.vocabulary, embed=embed if self.reads_text else None)
         always_hidden = evidence_rows(self.journey.hidden_evidence(labels_by_rule=False), log)
         conversion = read(always_hidden, customer, as_of_us)
-        if not self.stage_by_rule:
+        hides_record = self.stage_by_record and self.vocabulary.stages_recorded
+        if not (self.stage_by_rule or hides_record):
             return Asked(conversion, conversion)
-        hidden_from_stage = evidence_rows(self.journey.hidden_evidence(labels_by_rule=True), log)
+        hidden_from_stage = evidence_rows(self.journey.hidden_evidence(labels_by_rule=self.stage_by_rule), log)
+        if hides_record:
+            hidden_from_stage |= stage_records(log, self.journey.stages)
         return Asked(conversion, read(hidden_from_stage, customer, as_of_us))
 
 

@@ -28,8 +28,8 @@ def fit(
     Calibration, intervals and the number of trees come from five person-wise folds of the rows. Deterministic for a
     seed on one machine. Raises BadData where there is nothing to learn, or too few conversions.
     """
-    vocabulary = learn_vocabulary(log, _usable(rows, log, journey))
-    reader = Reader(journey, vocabulary, embed is not None, rows.stage_by_rule)
+    vocabulary = learn_vocabulary(log, _usable(rows, log, journey), journey.stages, journey.features)
+    reader = Reader(journey, vocabulary, embed is not None, rows.stage_by_rule, rows.stage_by_record)
     asked = reader.read(log, rows.customer, rows.as_of_us, embed)
     folds = person_folds(rows.customer_id, FOLDS, seed)
     stage = fit_stage(asked.stage, rows.stage, len(journey.stages), folds, seed, report)

@@ -144,6 +144,9 @@ OF_THE_HISTORY = {
     "depth": 1,
     "depth_of_last": 1,  # viewed
     "value_trend": -1.66667,  # (8 + 3 - 1) / 3 - 20 / 4
+    "depth_of_second_last": 0,  # the second mailing; the chat and the purchase have no place
+    "depth_of_third_last": 0,  # the first
+    "hour_entropy": 1.56071,  # two in one of five hours: ln 6 - 2 ln 2 / 6
 }
 
 
@@ -186,9 +189,9 @@ def test_an_empty_log_knows_nothing() -> None:
 def test_there_is_one_row_of_float32_for_each_asked_pair() -> None:
     rows = rows_at(SIX, [AS_OF, AS_OF])
 
-    assert (rows.dtype, rows.shape) == (np.float32, (2, 266))
-    assert width(VOCABULARY) == 266  # 15 kinds of 16 measures and 26 of the history
-    assert rows_at(SIX, []).shape == (0, 266)
+    assert (rows.dtype, rows.shape) == (np.float32, (2, 269))
+    assert width(VOCABULARY) == 269  # 15 kinds of 16 measures and 29 of the history
+    assert rows_at(SIX, []).shape == (0, 269)
 
 
 # Edges, to the microsecond
@@ -289,6 +292,7 @@ def test_one_touchpoint_has_no_rhythm() -> None:
         *("days_since_second_last", "gap_mean_days", "gap_deviation_days", "gap_now_to_mean", "gap_recent_to_mean"),
         *("burstiness", "response_hours"),
         *("gap_trend_days", "gap_first_days", "repeat_share", "backward_share", "value_trend"),
+        *("depth_of_second_last", "depth_of_third_last"),
     ]
 
 

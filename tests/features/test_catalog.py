@@ -91,6 +91,9 @@ OF_THE_HISTORY = [
     "furthest action reached",
     "how far along the last action is",
     "recent values against the own mean",
+    "how far along the second-last action is",
+    "how far along the third-last action is",
+    "variety of hours of the week",
 ]
 
 

@@ -62,7 +62,7 @@ def rows(log: EventLog) -> tuple[Int64s, Int64s]:
 
 @pytest.fixture(scope="session")
 def reader(log: EventLog) -> Reader:
-    vocabulary = learn_vocabulary(log, np.ones(len(log), dtype=np.bool_))
+    vocabulary = learn_vocabulary(log, np.ones(len(log), dtype=np.bool_), DEFAULT_JOURNEY.stages)
     return Reader(DEFAULT_JOURNEY, vocabulary, reads_text=True, stage_by_rule=True)
 
 
