@@ -96,6 +96,7 @@ MOST_HALF_LIVES = 512.0  # from a decayed sum's reference to its newest touchpoi
 MINUTE_US = 60_000_000
 HOUR_US = 3_600_000_000
 HOURS_OF_WEEK = 168
+TIMES_LOGS = np.array([times * np.log(max(times, 1)) for times in range(100)])  # each log costs as much as a count
 ACTION = FAMILIES.index("action")
 
 GAPS = [("gap_mean", np.float64), ("gap_square_sum", np.float64), ("gap_product_sum", np.float64)]
@@ -532,7 +533,12 @@ def _place_in_week(seen: Seen, old: int, new: int, history: History) -> None:
         history.in_hour[24 * weekday + hour] = times
         tally["busiest_hour"] = max(tally["busiest_hour"], times)
         if times > 1:
-            tally["hour_logs"] += times * np.log(times) - (times - 1) * np.log(times - 1)
+            tally["hour_logs"] += _times_log(times) - _times_log(times - 1)
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _times_log(times: int) -> float:
+    return TIMES_LOGS[times] if times < len(TIMES_LOGS) else times * np.log(times)
 
 
 @njit(cache=True, nogil=True, forceinline=True)
