@@ -538,7 +538,7 @@ def _place_in_week(seen: Seen, old: int, new: int, history: History) -> None:
 
 @njit(cache=True, nogil=True, forceinline=True)
 def _times_log(times: int) -> float:
-    return TIMES_LOGS[times] if times < len(TIMES_LOGS) else times * np.log(times)
+    return float(TIMES_LOGS[times] if times < len(TIMES_LOGS) else times * np.log(times))
 
 
 @njit(cache=True, nogil=True, forceinline=True)
