@@ -1,4 +1,4 @@
-"""The command line: journeycast simulate | train | evaluate | score | serve | demo."""
+"""The command line: journeycast simulate | train | evaluate | features | score | serve | demo."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from rich.text import Text
 from features.errors import BadData, BadEnvironment, BadUsage, Fault
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from features.embedder import Embedder
     from features.event_log import EventLog
     from features.journey import Journey
@@ -45,6 +47,9 @@ TouchpointSource = Annotated[
     list[str], typer.Option("--touchpoints", help="Parquet, CSV or JSON Lines: files, folders, globs.")
 ]
 LabelSource = Annotated[str | None, typer.Option("--labels", help="Labels or a CRM's stage history.")]
+StageHistorySource = Annotated[
+    str | None, typer.Option("--stage-history", help="A CRM's stages, as features: customer_id, stage, since.")
+]
 Splits = Annotated[
     list[str] | None, typer.Option("--split", help="Use the labels of this split only; may be repeated.")
 ]
@@ -104,6 +109,7 @@ def train(
     embedder: Annotated[str, typer.Option(help="minilm, a sentence-transformers folder, or none.")] = "minilm",
     register: Annotated[bool, typer.Option("--register", help="Register the model in MLflow as journeycast.")] = False,
     max_reject_share: RejectShare = 0.05,
+    stage_history: StageHistorySource = None,
 ) -> None:
     """Learn stage and conversion from touchpoints; write a bundle and record the run in MLflow."""
     from features.journey import load_journey
@@ -114,7 +120,8 @@ def train(
 
     frame = load_journey(journey)
     check_out(out)
-    log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", until=datetime.now(UTC))
+    recorded = _read_recorded(stage_history, frame, max_reject_share, f"{out}.stages.rejects.csv", is_training=True)
+    log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", recorded, until=datetime.now(UTC))
     rows = _labelled_rows(frame, log, labels, split, max_reject_share, f"{out}.labels.rejects.csv")
     _tell_left_out(frame, log, rows)
     folder, text = _embedder(embedder, log)
@@ -150,27 +157,44 @@ def evaluate(
     split: Splits = None,
     seed: Seed = 0,
     max_reject_share: RejectShare = 0.05,
+    stage_history: StageHistorySource = None,
 ) -> None:
     """Judge a bundle on labelled rows, beside prevalence and recency."""
     import json
 
     from features.embedder import Embedder
     from models.bundle import load_bundle
-    from training.evaluate import judge_model
+    from training.evaluate import is_stage_judged, judge_model
     from training.verdict_table import verdict_table
 
     loaded = load_bundle(_bundle_folder(bundle))
     model = loaded.model
-    log = _read_log(touchpoints, max_reject_share, f"{out}/rejects.csv", until=datetime.now(UTC))
-    rows = _labelled_rows(model.reader.journey, log, labels, split, max_reject_share, f"{out}/labels.rejects.csv")
+    frame = model.reader.journey
+    recorded = _read_recorded(stage_history, frame, max_reject_share, f"{out}/stages.rejects.csv")
+    log = _read_log(touchpoints, max_reject_share, f"{out}/rejects.csv", recorded, until=datetime.now(UTC))
+    rows = _labelled_rows(frame, log, labels, split, max_reject_share, f"{out}/labels.rejects.csv")
     embedder = Embedder.with_cache(loaded.embedder_folder, threads=2) if loaded.embedder_folder else None
     if rows.stage_by_rule != model.reader.stage_by_rule:
         _say("These labels and the bundle know the stage by different means (rules, or given): it is not judged.")
+    elif not is_stage_judged(model.reader, rows):
+        _say("The bundle's stage model reads what the CRM recorded, and so do these labels: the stage is not judged.")
     judgement = judge_model(model, log, rows, embedder.embed if embedder else None, seed)
     (out / "metrics.json").write_text(
         json.dumps({"model_version": loaded.version, **judgement.metrics()}, indent=1) + "\n"
     )
     console.print(verdict_table(judgement))
+
+
+@app.command("features")
+def list_features(
+    bundle: BundleReference,
+    form: Annotated[Literal["table", "csv", "json"], typer.Option("--format", help="How to print.")] = "table",
+) -> None:
+    """Print what each feature of a bundle is called, in which unit it is, and what it means."""
+    from models.bundle import load_bundle
+    from serving.feature_list import print_features
+
+    print_features(load_bundle(_bundle_folder(bundle)).model.reader.catalog, form)
 
 
 @app.command()
@@ -183,6 +207,7 @@ def score(
     reasons: Annotated[bool, typer.Option("--reasons", help="Add signed reasons to each row.")] = False,
     engine: Annotated[Literal["local"], typer.Option(help="Where to compute.")] = "local",
     max_reject_share: RejectShare = 0.05,
+    stage_history: StageHistorySource = None,
 ) -> None:
     """Score a list of customers."""
     from features.snapshots_file import read_snapshots
@@ -193,10 +218,11 @@ def score(
     del engine
     if (as_of is None) == (snapshots is None):
         raise BadUsage("as_of_or_snapshots", "give either --as-of TIME or --snapshots FILE")
-    check_output(out, find_files([*touchpoints, *([snapshots] if snapshots else [])]))
+    check_output(out, find_files([*touchpoints, *(source for source in (snapshots, stage_history) if source)]))
     moment = None if as_of is None else _moment(as_of)
     scorer = Scorer.load(_bundle_folder(bundle), threads=2)
-    log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv")
+    recorded = _read_recorded(stage_history, scorer.journey, max_reject_share, f"{out}.stages.rejects.csv")
+    log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", recorded)
     asked = Asked.everybody(log, moment) if moment else Asked.pairs(read_snapshots(str(snapshots)))
     with _progress() as report:
         scores = score_list(scorer, log, asked, reasons, lambda done, total: report("Scoring", done, total))
@@ -232,25 +258,60 @@ def _say(line: str | Text) -> None:
     console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
-def _read_log(source: list[str], max_reject_share: float, reject_file: str, until: datetime | None = None) -> EventLog:
-    """The touchpoints known by `until`: one of the future would make open label windows look over."""
+def _read_log(
+    source: list[str],
+    max_reject_share: float,
+    reject_file: str,
+    recorded: pl.DataFrame | None,
+    until: datetime | None = None,
+) -> EventLog:
+    """What is known by `until`, with what a CRM `recorded`: a row of the future would make open windows look over."""
     from features.event_log import EventLog
-    from features.touchpoints import known_by, read_touchpoints
+    from features.touchpoints import drop_duplicates, known_by, read_touchpoints
 
     _make_folder(Path(reject_file).parent)
     read = read_touchpoints(source, max_reject_share, reject_file)
-    if not read.rejects.height:
-        Path(reject_file).unlink(missing_ok=True)  # an older run's rejects are not this one's
+    _forget_older(reject_file, read.rejects)
     _say(
         f"{read.rows_read:,} rows read: {read.frame.height:,} touchpoints, "
         f"{read.duplicates_dropped:,} duplicates dropped, {_rejected(read.rejects.height, reject_file)}"
     )
     if read.ignored_columns:
         _say(f"columns that are no part of the contract, ignored: {', '.join(read.ignored_columns)}")
-    frame = read.frame if until is None else known_by(read.frame, until)
-    if frame.height < read.frame.height:
-        _say(f"{read.frame.height - frame.height:,} touchpoints lie in the future and are left out")
+    whole = read.frame if recorded is None else drop_duplicates(read.frame.vstack(recorded))
+    frame = whole if until is None else known_by(whole, until)
+    if frame.height < whole.height:
+        _say(f"{whole.height - frame.height:,} touchpoints lie in the future and are left out")
     return EventLog.from_frame(frame)
+
+
+def _read_recorded(
+    source: str | None, journey: Journey, max_reject_share: float, reject_file: str, is_training: bool = False
+) -> pl.DataFrame | None:
+    """The stages that a CRM recorded, as rows of the touchpoint table; None where none are given."""
+    if source is None:
+        return None
+    from features.stage_history_file import as_touchpoints, read_stage_history, unknown_stages
+
+    _make_folder(Path(reject_file).parent)
+    read = read_stage_history(source, max_reject_share, reject_file)
+    _forget_older(reject_file, read.rejects)
+    _say(f"{read.rows_read:,} recorded stages read, {_rejected(read.rejects.height, reject_file)}")
+    if unknown := unknown_stages(read.frame, journey.stages):
+        told = f"the stage history holds stages that the journey does not know: {', '.join(unknown[:10])}"
+        if is_training:
+            known = ", ".join(journey.stages)
+            raise BadData(
+                "unknown_stage", f"{told}; it knows {known}: give a --journey file whose stages are the CRM's"
+            )
+        _say(f"{told}; they count as touchpoints that training never saw")
+    return as_touchpoints(read.frame)
+
+
+def _forget_older(reject_file: str, rejects: pl.DataFrame) -> None:
+    """An older run's rejects are not this one's."""
+    if not rejects.height:
+        Path(reject_file).unlink(missing_ok=True)
 
 
 def _rejected(rows: int, reject_file: str) -> str:
@@ -274,7 +335,8 @@ def _labelled_rows(
 ) -> LabelledRows:
     import polars as pl
 
-    from features.labels_file import StageHistory, read_labels
+    from features.labels_file import read_labels
+    from features.stage_history_file import StageHistory
     from training.labels import rows_by_labels, rows_by_rule, rows_by_stage_history
 
     if labels is None:

@@ -16,12 +16,13 @@ import pandas as pd
 import polars as pl
 
 from benchmarks.simulated_log import AS_OF_US, simulated_log
-from features.aggregate import EVER, WINDOWS_DAYS, Float32s, aggregate
+from features.aggregate import EVER, Float32s, aggregate
 from features.catalog import touchpoint_features
 from features.event_log import DAY_US, EventLog, Floats
-from features.vocabulary import Kind, Vocabulary, learn_vocabulary
+from features.vocabulary import DEFAULT_SPANS, Kind, Vocabulary, learn_vocabulary
 
 Features = Floats | Float32s
+WINDOWS_DAYS = (*DEFAULT_SPANS.windows_days, EVER)
 FAMILIES = ("any", "actor", "channel", "action")
 
 

@@ -18,14 +18,12 @@ import numpy.typing as npt
 from numba import njit
 
 from features.event_log import DAY_US, Bools, EventLog, Floats, Int32s, Int64s, is_known
-from features.vocabulary import FAMILIES, KindCodes, Vocabulary
+from features.journey import Spans
+from features.vocabulary import FAMILIES, Int8s, KindCodes, Vocabulary
 
 Float32s = npt.NDArray[np.float32]
 
 EVER = np.inf
-WINDOWS_DAYS = (1.0, 7.0, 30.0, 90.0, 365.0, EVER)
-HALF_LIVES_DAYS = (3.0, 30.0, 180.0)
-SESSION_GAP_MINUTES = 30
 RECENT = 3  # so many gaps, or values, are the recent ones
 
 
@@ -70,29 +68,43 @@ class OfHistory(IntEnum):
     DEPTH = 23
     DEPTH_OF_LAST = 24
     VALUE_TREND = 25
+    DEPTH_OF_SECOND_LAST = 26
+    DEPTH_OF_THIRD_LAST = 27
+    HOUR_ENTROPY = 28
+
+
+class OfRecord(IntEnum):
+    """What is measured of the stages that a CRM recorded, in column order, last of all; only where training had any."""
+
+    RECORDED_STAGE = 0
+    DAYS_IN_RECORDED_STAGE = 1
+    STAGE_CHANGES = 2
+    STAGE_STEPS_BACK = 3
+    FURTHEST_RECORDED_STAGE = 4
 
 
 KIND_MEASURES = tuple(measure.name.lower() for measure in OfKind)
 HISTORY_MEASURES = tuple(measure.name.lower() for measure in OfHistory)
-AFTER_WINDOWS = len(WINDOWS_DAYS)
-AFTER_HALF_LIVES = AFTER_WINDOWS + len(HALF_LIVES_DAYS)
-MEASURES_OF_A_KIND = AFTER_HALF_LIVES + len(OfKind)
+RECORD_MEASURES = tuple(measure.name.lower() for measure in OfRecord)
+KIND_WIDTH, HISTORY_WIDTH, RECORD_WIDTH = len(OfKind), len(OfHistory), len(OfRecord)
 
 LARGEST = np.finfo(np.float32).max
 NOBODY_YET = -2  # a customer that nobody asks for
 NOT_YET = np.iinfo(np.int64).max  # the moment of what has not happened
-LIMITS_US = np.array([days * DAY_US for days in WINDOWS_DAYS[:-1]], dtype=np.int64)  # "ever" has none
-LIMIT_30D = WINDOWS_DAYS.index(30.0)
-HALF_LIVES_US = np.array(HALF_LIVES_DAYS) * DAY_US
+LIMIT_30D_US = 30 * DAY_US  # of the measures that name 30 days, whatever windows are chosen
 MOST_HALF_LIVES = 512.0  # from a decayed sum's reference to its newest touchpoint: float64 holds 2^1023
-SESSION_GAP_US = SESSION_GAP_MINUTES * 60_000_000
+MINUTE_US = 60_000_000
 HOUR_US = 3_600_000_000
 HOURS_OF_WEEK = 168
+TIMES_LOGS = np.array([times * np.log(max(times, 1)) for times in range(100)])  # each log costs as much as a count
+ACTION = FAMILIES.index("action")
 
 GAPS = [("gap_mean", np.float64), ("gap_square_sum", np.float64), ("gap_product_sum", np.float64)]
 COUNTS = ("values", "company", "unheard_of", "responses", "response_us", "night", "weekend", "busiest_hour")
-STEPS = ("repeats", "steps", "backward_steps", "furthest", "latest")
-TALLY = np.dtype([*GAPS, *((name, np.int64) for name in COUNTS + STEPS)])
+STEPS = ("repeats", "steps", "backward_steps", "furthest", "latest", "second_latest", "third_latest")
+RECORD = ("stage", "since_us", "known_us", "stage_before", "began_us", "changes", "steps_back", "furthest_stage")
+HOURS = [("hour_logs", np.float64), ("beyond_30d", np.int64)]
+TALLY = np.dtype([*GAPS, *HOURS, *((name, np.int64) for name in COUNTS + STEPS + RECORD)])
 
 
 class Touchpoints(NamedTuple):
@@ -109,6 +121,14 @@ class Touchpoints(NamedTuple):
     text: Int32s
     value: Floats
     codes: KindCodes
+
+
+class SpansUs(NamedTuple):
+    """The spans that are looked back over, in microseconds; the window "ever" has no limit."""
+
+    limits: Int64s
+    half_lives: Floats
+    session_gap: int
 
 
 class Seen(NamedTuple):
@@ -152,6 +172,7 @@ class History(NamedTuple):
     beyond: Int64s  # how many touchpoints are older than each limit
     in_hour: Int64s  # how many fell in each hour of the week
     recent_values: Floats  # a ring
+    transitions: Int64s  # how often each was gone
 
 
 def aggregate(log: EventLog, vocabulary: Vocabulary, hidden: Bools, customer: Int64s, as_of_us: Int64s) -> Float32s:
@@ -161,6 +182,7 @@ def aggregate(log: EventLog, vocabulary: Vocabulary, hidden: Bools, customer: In
     columns of `catalog.touchpoint_features`): counts are 0 and times NaN where nothing happened.
     """
     rows = np.empty((len(customer), width(vocabulary)), dtype=np.float32)
+    spans = _spans_us(vocabulary.spans)
     longest = int(np.diff(log.offsets).max(initial=0))
     touchpoints = Touchpoints(
         log.offsets, log.occurred_us, log.known_us, hidden, log.is_company,
@@ -171,9 +193,10 @@ def aggregate(log: EventLog, vocabulary: Vocabulary, hidden: Bools, customer: In
         customer,
         as_of_us,
         touchpoints,
+        spans,
         _room_for_seen(longest),
-        _room_for_kinds(len(vocabulary.kinds)),
-        _room_for_history(),
+        _room_for_kinds(len(vocabulary.kinds), spans),
+        _room_for_history(len(vocabulary.transitions), spans),
         rows,
     )
     # A value of 1e300 is lawful and beyond float32; infinity would spoil every sum of effects.
@@ -182,7 +205,9 @@ def aggregate(log: EventLog, vocabulary: Vocabulary, hidden: Bools, customer: In
 
 def width(vocabulary: Vocabulary) -> int:
     """How many columns `aggregate` makes."""
-    return len(vocabulary.kinds) * MEASURES_OF_A_KIND + len(OfHistory)
+    spans, of_record = vocabulary.spans, RECORD_WIDTH if vocabulary.stages_recorded else 0
+    of_a_kind = len(spans.windows_days) + 1 + len(spans.half_lives_days) + KIND_WIDTH
+    return len(vocabulary.kinds) * of_a_kind + HISTORY_WIDTH + len(vocabulary.transitions) + of_record
 
 
 def _in_order(customer: Int64s, as_of_us: Int64s) -> Int64s:
@@ -205,12 +230,18 @@ def _room_for_seen(touchpoints: int) -> Seen:
     )
 
 
-def _room_for_kinds(kinds: int) -> Kinds:
+def _spans_us(spans: Spans) -> SpansUs:
+    limits_us = np.array(spans.windows_days, dtype=np.int64) * DAY_US
+    half_lives_us = np.array(spans.half_lives_days, dtype=np.float64) * DAY_US
+    return SpansUs(limits_us, half_lives_us, spans.session_gap_minutes * MINUTE_US)
+
+
+def _room_for_kinds(kinds: int, spans: SpansUs) -> Kinds:
     whole, real = np.zeros((6, kinds), dtype=np.int64), np.zeros((3, kinds))
     return Kinds(
-        in_window=np.zeros((kinds, len(WINDOWS_DAYS)), dtype=np.int64),
-        decayed=np.zeros((kinds, len(HALF_LIVES_US))),
-        reference_us=np.zeros(len(HALF_LIVES_US), dtype=np.int64),
+        in_window=np.zeros((kinds, len(spans.limits) + 1), dtype=np.int64),
+        decayed=np.zeros((kinds, len(spans.half_lives))),
+        reference_us=np.zeros(len(spans.half_lives), dtype=np.int64),
         times=whole[0],
         first_us=whole[1],
         last_us=whole[2],
@@ -222,9 +253,14 @@ def _room_for_kinds(kinds: int) -> Kinds:
     )
 
 
-def _room_for_history() -> History:
-    hours = np.zeros(HOURS_OF_WEEK, dtype=np.int64)
-    return History(np.zeros(1, dtype=TALLY), np.zeros(len(LIMITS_US), dtype=np.int64), hours, np.zeros(RECENT))
+def _room_for_history(transitions: int, spans: SpansUs) -> History:
+    return History(
+        tally=np.zeros(1, dtype=TALLY),
+        beyond=np.zeros(len(spans.limits), dtype=np.int64),
+        in_hour=np.zeros(HOURS_OF_WEEK, dtype=np.int64),
+        recent_values=np.zeros(RECENT),
+        transitions=np.zeros(transitions, dtype=np.int64),
+    )
 
 
 @njit(cache=True)
@@ -243,6 +279,7 @@ def _fill_rows(
     customer: Int64s,
     as_of_us: Int64s,
     log: Touchpoints,
+    spans: SpansUs,
     seen: Seen,
     kinds: Kinds,
     history: History,
@@ -262,25 +299,29 @@ def _fill_rows(
             end = log.offsets[reading + 1] if reading >= 0 else 0
             old, late_us = 0, NOT_YET
             _begin(kinds, history)
-        position, new, late_us = _read_on(log, position, end, late_us, now, seen, old)
-        _pass_limits(seen, old, new, now, kinds, history)
-        _count(seen, old, new, now, kinds)
-        _sum_decayed(seen, old, new, kinds)
+        position, new, late_us = _read_on(log, position, end, late_us, now, seen, old, history)
+        _pass_limits(seen, old, new, now, spans.limits, kinds, history)
+        _count(seen, old, new, now, spans.limits, kinds)
+        _sum_decayed(seen, old, new, spans.half_lives, kinds)
         _sum_values(seen, old, new, kinds, history)
         _sum_values_30d(seen, new, kinds, history)
         _measure_gaps(seen, old, new, history)
-        _number_days_and_sessions(seen, old, new)
+        _number_days_and_sessions(seen, old, new, spans.session_gap)
         _place_in_week(seen, old, new, history)
         _follow_answers(seen, old, new, history)
-        _follow_steps(seen, old, new, history)
-        _write_kinds(kinds, new, now, rows[row])
-        at = len(kinds.times) * MEASURES_OF_A_KIND
+        _follow_steps(seen, old, new, log.codes.transition, history)
+        at = _write_kinds(kinds, spans.half_lives, new, now, rows[row])
         _write_gaps(seen, new, now, history, rows[row, at:])
         _write_days_and_sessions(seen, new, history, rows[row, at:])
         _write_shares(new, history, rows[row, at:])
         _write_variety(new, kinds, log.codes, rows[row, at:])
         _write_steps(new, history, log.codes, rows[row, at:])
         _write_value_trend(kinds, history, log.codes, rows[row, at:])
+        at += HISTORY_WIDTH
+        _write_transitions(history, rows[row, at:])
+        at += len(history.transitions)
+        if at < rows.shape[1]:
+            _write_record(now, history, rows[row, at:])
         old = new
 
 
@@ -293,31 +334,58 @@ def _begin(kinds: Kinds, history: History) -> None:
     kinds.value_sum[:] = 0.0
     history.beyond[:] = 0
     history.in_hour[:] = 0
+    history.transitions[:] = 0
     tally = history.tally[0]
+    tally["hour_logs"] = 0.0
+    tally["beyond_30d"] = 0
     tally["gap_mean"] = tally["gap_square_sum"] = tally["gap_product_sum"] = 0.0
     tally["values"] = tally["company"] = tally["unheard_of"] = tally["responses"] = tally["response_us"] = 0
     tally["night"] = tally["weekend"] = tally["busiest_hour"] = 0
     tally["repeats"] = tally["steps"] = tally["backward_steps"] = 0
-    tally["furthest"] = tally["latest"] = -1
+    tally["furthest"] = tally["latest"] = tally["second_latest"] = tally["third_latest"] = -1
+    tally["stage"] = tally["stage_before"] = tally["furthest_stage"] = -1
+    tally["changes"] = tally["steps_back"] = 0
 
 
 @njit(cache=True, nogil=True, forceinline=True)
 def _read_on(
-    log: Touchpoints, position: int, end: int, late_us: int, now: int, seen: Seen, n: int
+    log: Touchpoints, position: int, end: int, late_us: int, now: int, seen: Seen, n: int, history: History
 ) -> tuple[int, int, int]:
-    """Take in what had occurred by `now`, is known and not hidden.
+    """Take in what had occurred by `now`, is known and not hidden; a stage that the CRM recorded is no touchpoint.
 
     Returns where it stopped, how many are seen, and when the next that was passed over becomes known.
     """
+    crm, stage = log.codes.crm, log.codes.stage
     while position < end and log.occurred_us[position] <= now:
         if not log.hidden[position]:
-            if is_known(log.known_us[position], now):
+            if not is_known(log.known_us[position], now):
+                late_us = min(late_us, log.known_us[position])
+            elif log.channel[position] == crm and stage[log.action[position]] >= 0:
+                _record_stage(
+                    log.occurred_us[position], log.known_us[position], stage[log.action[position]], history.tally[0]
+                )
+            else:
                 _take_in(log, position, seen, n)
                 n += 1
-            else:
-                late_us = min(late_us, log.known_us[position])
         position += 1
     return position, n, late_us
+
+
+@njit(cache=True, nogil=True)
+def _record_stage(since_us: int, known_us: int, stage: int, tally: np.void) -> None:
+    """Of stages begun at once the one recorded last counts, and of these the furthest; what stood before is settled."""
+    if tally["stage"] >= 0 and since_us == tally["since_us"]:
+        if known_us > tally["known_us"] or (known_us == tally["known_us"] and stage > tally["stage"]):
+            tally["known_us"], tally["stage"] = known_us, stage
+        return
+    if tally["stage"] >= 0:
+        if tally["stage"] != tally["stage_before"]:
+            tally["began_us"] = tally["since_us"]
+        tally["changes"] += int(tally["stage_before"] >= 0 and tally["stage"] != tally["stage_before"])
+        tally["steps_back"] += int(tally["stage"] < tally["stage_before"])
+        tally["furthest_stage"] = max(tally["furthest_stage"], tally["stage"])
+        tally["stage_before"] = tally["stage"]
+    tally["since_us"], tally["known_us"], tally["stage"] = since_us, known_us, stage
 
 
 @njit(cache=True, nogil=True, forceinline=True)
@@ -340,11 +408,15 @@ def _take_in(log: Touchpoints, position: int, seen: Seen, i: int) -> None:
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def _pass_limits(seen: Seen, old: int, new: int, now: int, kinds: Kinds, history: History) -> None:
+def _pass_limits(seen: Seen, old: int, new: int, now: int, limits_us: Int64s, kinds: Kinds, history: History) -> None:
     """Note what is older than each window by now; what was counted at an earlier moment leaves the window."""
-    for limit in range(len(LIMITS_US)):
+    i = history.tally[0]["beyond_30d"]
+    while i < new and now - seen.occurred_us[i] >= LIMIT_30D_US:
+        i += 1
+    history.tally[0]["beyond_30d"] = i
+    for limit in range(len(limits_us)):
         i = history.beyond[limit]
-        while i < new and now - seen.occurred_us[i] >= LIMITS_US[limit]:
+        while i < new and now - seen.occurred_us[i] >= limits_us[limit]:
             if i < old:
                 _leave_window(seen, i, limit, kinds)
             i += 1
@@ -361,11 +433,11 @@ def _leave_window(seen: Seen, i: int, window: int, kinds: Kinds) -> None:
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def _count(seen: Seen, old: int, new: int, now: int, kinds: Kinds) -> None:
-    window = len(LIMITS_US)
+def _count(seen: Seen, old: int, new: int, now: int, limits_us: Int64s, kinds: Kinds) -> None:
+    window = len(limits_us)
     for i in range(old, new):
         when = seen.occurred_us[i]
-        while window > 0 and now - when < LIMITS_US[window - 1]:
+        while window > 0 and now - when < limits_us[window - 1]:
             window -= 1
         for family in range(len(FAMILIES)):
             kind = seen.kinds[i, family]
@@ -379,13 +451,13 @@ def _count(seen: Seen, old: int, new: int, now: int, kinds: Kinds) -> None:
 
 
 @njit(cache=True, nogil=True, forceinline=True, error_model="numpy")
-def _sum_decayed(seen: Seen, old: int, new: int, kinds: Kinds) -> None:
+def _sum_decayed(seen: Seen, old: int, new: int, half_lives_us: Floats, kinds: Kinds) -> None:
     when, kinds_of, decayed, reference_us = seen.occurred_us, seen.kinds, kinds.decayed, kinds.reference_us
-    for h in range(len(HALF_LIVES_US)):
+    for h in range(len(half_lives_us)):
         if old == 0 and new > 0:
             reference_us[h] = when[0]
         for i in range(old, new):
-            half_lives = (when[i] - reference_us[h]) / HALF_LIVES_US[h]
+            half_lives = (when[i] - reference_us[h]) / half_lives_us[h]
             if half_lives > MOST_HALF_LIVES:
                 for kind in range(len(decayed)):
                     decayed[kind, h] *= 2.0**-half_lives
@@ -417,7 +489,7 @@ def _sum_values(seen: Seen, old: int, new: int, kinds: Kinds, history: History) 
 def _sum_values_30d(seen: Seen, new: int, kinds: Kinds, history: History) -> None:
     """Sum anew at each moment: taking old values off a sum would leave other bits than a sum of the new ones."""
     kinds.value_sum_30d[:] = 0.0
-    for i in range(history.beyond[LIMIT_30D], new):
+    for i in range(history.tally[0]["beyond_30d"], new):
         if not np.isnan(seen.value[i]):
             for family in range(len(FAMILIES)):
                 kind = seen.kinds[i, family]
@@ -438,14 +510,14 @@ def _measure_gaps(seen: Seen, old: int, new: int, history: History) -> None:
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def _number_days_and_sessions(seen: Seen, old: int, new: int) -> None:
+def _number_days_and_sessions(seen: Seen, old: int, new: int, session_gap_us: int) -> None:
     for i in range(old, new):
         if i == 0:
             seen.day[0] = seen.session[0] = 1
             continue
         when, before = seen.occurred_us[i], seen.occurred_us[i - 1]
         seen.day[i] = seen.day[i - 1] + int(when // DAY_US != before // DAY_US)
-        seen.session[i] = seen.session[i - 1] + int(when - before > SESSION_GAP_US)
+        seen.session[i] = seen.session[i - 1] + int(when - before > session_gap_us)
 
 
 @njit(cache=True, nogil=True, forceinline=True)
@@ -457,8 +529,16 @@ def _place_in_week(seen: Seen, old: int, new: int, history: History) -> None:
         hour = (seen.occurred_us[i] - day * DAY_US) // HOUR_US
         tally["night"] += int(hour < 6)
         tally["weekend"] += int(weekday >= 5)
-        history.in_hour[24 * weekday + hour] += 1
-        tally["busiest_hour"] = max(tally["busiest_hour"], history.in_hour[24 * weekday + hour])
+        times = history.in_hour[24 * weekday + hour] + 1
+        history.in_hour[24 * weekday + hour] = times
+        tally["busiest_hour"] = max(tally["busiest_hour"], times)
+        if times > 1:
+            tally["hour_logs"] += _times_log(times) - _times_log(times - 1)
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _times_log(times: int) -> float:
+    return float(TIMES_LOGS[times] if times < len(TIMES_LOGS) else times * np.log(times))
 
 
 @njit(cache=True, nogil=True, forceinline=True)
@@ -473,33 +553,39 @@ def _follow_answers(seen: Seen, old: int, new: int, history: History) -> None:
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def _follow_steps(seen: Seen, old: int, new: int, history: History) -> None:
+def _follow_steps(seen: Seen, old: int, new: int, transition: Int8s, history: History) -> None:
     tally = history.tally[0]
     for i in range(old, new):
         place = seen.place[i]
         if i > 0:
             tally["repeats"] += int(seen.action[i] == seen.action[i - 1])
+            gone = transition[seen.kinds[i - 1, ACTION], seen.kinds[i, ACTION]]
+            if gone >= 0:
+                history.transitions[gone] += 1
         if place >= 0:
             tally["steps"] += int(tally["latest"] >= 0)
             tally["backward_steps"] += int(place < tally["latest"])
+            tally["third_latest"], tally["second_latest"] = tally["second_latest"], tally["latest"]
             tally["latest"] = place
             tally["furthest"] = max(tally["furthest"], place)
 
 
 @njit(cache=True, nogil=True, forceinline=True, error_model="numpy")
-def _write_kinds(kinds: Kinds, seen: int, now: int, row: Float32s) -> None:
-    scale = np.empty(len(HALF_LIVES_US))
-    for h in range(len(HALF_LIVES_US)):
-        scale[h] = 2.0 ** ((kinds.reference_us[h] - now) / HALF_LIVES_US[h])
+def _write_kinds(kinds: Kinds, half_lives_us: Floats, seen: int, now: int, row: Float32s) -> int:
+    """Returns how many columns were written."""
+    scale = np.empty(len(half_lives_us))
+    for h in range(len(half_lives_us)):
+        scale[h] = 2.0 ** ((kinds.reference_us[h] - now) / half_lives_us[h])
+    at, windows = 0, kinds.in_window.shape[1]
     for kind in range(len(kinds.times)):
-        at = kind * MEASURES_OF_A_KIND
         times = 0
-        for window in range(AFTER_WINDOWS):
+        for window in range(windows):
             times += kinds.in_window[kind, window]
             row[at + window] = times
-        for h in range(len(HALF_LIVES_US)):
-            row[at + AFTER_WINDOWS + h] = kinds.decayed[kind, h] * scale[h]
-        at += AFTER_HALF_LIVES
+        at += windows
+        for h in range(len(half_lives_us)):
+            row[at + h] = kinds.decayed[kind, h] * scale[h]
+        at += len(half_lives_us)
         if times > 0:
             row[at + OfKind.DAYS_SINCE_LAST] = (now - kinds.last_us[kind]) / DAY_US
             row[at + OfKind.DAYS_SINCE_FIRST] = (now - kinds.first_us[kind]) / DAY_US
@@ -512,7 +598,9 @@ def _write_kinds(kinds: Kinds, seen: int, now: int, row: Float32s) -> None:
             row[at + OfKind.VALUE_MEAN] = kinds.value_sum[kind] / kinds.values[kind]
             row[at + OfKind.VALUE_LAST] = kinds.value_last[kind]
         else:
-            row[at + OfKind.VALUE_SUM_30D : at + MEASURES_OF_A_KIND - AFTER_HALF_LIVES] = np.nan
+            row[at + OfKind.VALUE_SUM_30D : at + KIND_WIDTH] = np.nan
+        at += KIND_WIDTH
+    return at
 
 
 @njit(cache=True, nogil=True, forceinline=True, error_model="numpy")
@@ -541,7 +629,7 @@ def _write_gaps(seen: Seen, n: int, now: int, history: History, row: Float32s) -
 def _write_days_and_sessions(seen: Seen, n: int, history: History, row: Float32s) -> None:
     row[OfHistory.ACTIVE_DAYS] = seen.day[n - 1] if n > 0 else 0
     row[OfHistory.SESSIONS] = seen.session[n - 1] if n > 0 else 0
-    first = history.beyond[LIMIT_30D]
+    first = history.tally[0]["beyond_30d"]
     row[OfHistory.ACTIVE_DAYS_30D] = seen.day[n - 1] - seen.day[first] + 1 if first < n else 0
     row[OfHistory.SESSIONS_30D] = seen.session[n - 1] - seen.session[first] + 1 if first < n else 0
 
@@ -556,6 +644,7 @@ def _write_shares(n: int, history: History, row: Float32s) -> None:
     row[OfHistory.NIGHT_SHARE] = tally["night"] / n
     row[OfHistory.WEEKEND_SHARE] = tally["weekend"] / n
     row[OfHistory.BUSIEST_HOUR_SHARE] = tally["busiest_hour"] / n
+    row[OfHistory.HOUR_ENTROPY] = max(0.0, np.log(n) - tally["hour_logs"] / n) if n > 0 else np.nan
     row[OfHistory.UNHEARD_OF_SHARE] = tally["unheard_of"] / n if n > 0 else 0.0
 
 
@@ -578,6 +667,8 @@ def _write_steps(n: int, history: History, codes: KindCodes, row: Float32s) -> N
     row[OfHistory.BACKWARD_SHARE] = tally["backward_steps"] / tally["steps"]
     row[OfHistory.DEPTH] = tally["furthest"] / farthest if tally["furthest"] >= 0 else np.nan
     row[OfHistory.DEPTH_OF_LAST] = tally["latest"] / farthest if tally["latest"] >= 0 else np.nan
+    row[OfHistory.DEPTH_OF_SECOND_LAST] = tally["second_latest"] / farthest if tally["second_latest"] >= 0 else np.nan
+    row[OfHistory.DEPTH_OF_THIRD_LAST] = tally["third_latest"] / farthest if tally["third_latest"] >= 0 else np.nan
 
 
 @njit(cache=True, nogil=True, forceinline=True, error_model="numpy")
@@ -586,3 +677,25 @@ def _write_value_trend(kinds: Kinds, history: History, codes: KindCodes, row: Fl
     recent = min(values, RECENT)
     mean = kinds.value_sum[codes.any] / values
     row[OfHistory.VALUE_TREND] = history.recent_values[:recent].sum() / recent - mean
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _write_transitions(history: History, row: Float32s) -> None:
+    for transition in range(len(history.transitions)):
+        row[transition] = history.transitions[transition]
+
+
+@njit(cache=True, nogil=True)
+def _write_record(now: int, history: History, row: Float32s) -> None:
+    tally = history.tally[0]
+    stage, before = tally["stage"], tally["stage_before"]
+    row[OfRecord.STAGE_CHANGES] = tally["changes"] + int(before >= 0 and stage != before)
+    row[OfRecord.STAGE_STEPS_BACK] = tally["steps_back"] + int(stage < before)
+    if stage < 0:
+        row[OfRecord.RECORDED_STAGE] = row[OfRecord.DAYS_IN_RECORDED_STAGE] = np.nan
+        row[OfRecord.FURTHEST_RECORDED_STAGE] = np.nan
+        return
+    began_us = tally["began_us"] if stage == before else tally["since_us"]
+    row[OfRecord.RECORDED_STAGE] = stage
+    row[OfRecord.DAYS_IN_RECORDED_STAGE] = (now - began_us) / DAY_US
+    row[OfRecord.FURTHEST_RECORDED_STAGE] = max(tally["furthest_stage"], stage)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from features.aggregate import EVER, HALF_LIVES_DAYS, HISTORY_MEASURES, KIND_MEASURES, WINDOWS_DAYS
-from features.vocabulary import Kind, Vocabulary
+from features.aggregate import EVER, HISTORY_MEASURES, KIND_MEASURES, RECORD_MEASURES
+from features.journey import Spans
+from features.vocabulary import Kind, Vocabulary, transition_name
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ _OF_THE_HISTORY = {
     "burstiness": ("burstiness", "index", "(deviation - mean) / (deviation + mean) of the gaps (Goh & Barabasi 2008)."),
     "active_days_30d": ("active days in 30 days", "days", "UTC days with a touchpoint in the last 30 days."),
     "active_days": ("active days", "days", "UTC days with a touchpoint."),
-    "sessions_30d": ("sessions in 30 days", "sessions", "A gap of over 30 minutes closes a session."),
-    "sessions": ("sessions", "sessions", "A gap of over 30 minutes closes a session."),
+    "sessions_30d": ("sessions in 30 days", "sessions", "A gap of over {gap} minutes closes a session."),
+    "sessions": ("sessions", "sessions", "A gap of over {gap} minutes closes a session."),
     "company_share": ("share of company acts", "share", "Touchpoints by the company / all touchpoints."),
     "responses": ("company acts answered", "touchpoints", "Company acts whose next touchpoint is the customer's."),
     "response_hours": ("hours to answer", "hours", "Mean time from a company act to the customer's next act."),
@@ -77,24 +78,67 @@ _OF_THE_HISTORY = {
         "Its place in the usual order of actions, from 0 (first) to 1 (last).",
     ),
     "value_trend": ("recent values against the own mean", "value", "Mean of the last 3 values - mean of all values."),
+    "depth_of_second_last": (
+        "how far along the second-last action is",
+        "share",
+        "Of the touchpoints whose action has a place in the usual order: that place, from 0 (first) to 1 (last).",
+    ),
+    "depth_of_third_last": (
+        "how far along the third-last action is",
+        "share",
+        "Of the touchpoints whose action has a place in the usual order: that place, from 0 (first) to 1 (last).",
+    ),
+    "hour_entropy": ("variety of hours of the week", "nats", "Entropy of the shares of the week's 168 UTC hours."),
+}
+_OF_THE_RECORD = {
+    "recorded_stage": (
+        "stage recorded by the CRM",
+        "stage",
+        "Its place in the journey, from 0 (first); empty if none was recorded.",
+    ),
+    "days_in_recorded_stage": ("days in the stage recorded by the CRM", "days", "Time from its beginning until as_of."),
+    "stage_changes": ("changes of the recorded stage", "changes", "How often the CRM recorded another stage."),
+    "stage_steps_back": ("steps back of the recorded stage", "changes", "How often the CRM recorded an earlier stage."),
+    "furthest_recorded_stage": (
+        "furthest stage recorded by the CRM",
+        "stage",
+        "Its place in the journey, from 0 (first); empty if none was recorded.",
+    ),
 }
 
 
 def touchpoint_features(vocabulary: Vocabulary) -> list[Feature]:
     """The columns of `aggregate`, in order."""
-    of_kinds = [feature for kind in vocabulary.kinds for feature in _features_of(kind)]
-    return of_kinds + [Feature(*_OF_THE_HISTORY[measure]) for measure in HISTORY_MEASURES]
+    of_kinds = [feature for kind in vocabulary.kinds for feature in _features_of(kind, vocabulary.spans)]
+    of_history = [_of_the_history(measure, vocabulary.spans) for measure in HISTORY_MEASURES]
+    of_record = [Feature(*_OF_THE_RECORD[measure]) for measure in RECORD_MEASURES]
+    return [
+        *of_kinds,
+        *of_history,
+        *(_step(before, after) for before, after in vocabulary.transitions),
+        *(of_record if vocabulary.stages_recorded else []),
+    ]
 
 
-def _features_of(kind: Kind) -> list[Feature]:
+def _of_the_history(measure: str, spans: Spans) -> Feature:
+    name, unit, meaning = _OF_THE_HISTORY[measure]
+    return Feature(name, unit, meaning.format(gap=spans.session_gap_minutes))
+
+
+def _step(before: str, after: str) -> Feature:
+    name = f"steps from {transition_name(before, after)}"
+    return Feature(name, "steps", "How often a touchpoint of the one action came right after one of the other.")
+
+
+def _features_of(kind: Kind, spans: Spans) -> list[Feature]:
     words = _words(kind)
     counts = [
         Feature(f"{words}: times {_within(days)}", "touchpoints", f"How often {_within(days)} before as_of.")
-        for days in WINDOWS_DAYS
+        for days in (*spans.windows_days, EVER)
     ]
     decayed = [
         Feature(f"{words}: decayed count, half-life {days:g} days", "touchpoints", "Each counts 2^(-age / half-life).")
-        for days in HALF_LIVES_DAYS
+        for days in spans.half_lives_days
     ]
     measures = [_OF_A_KIND[measure] for measure in KIND_MEASURES]
     return [*counts, *decayed, *(Feature(f"{words}: {name}", unit, meaning) for name, unit, meaning in measures)]

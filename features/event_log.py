@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from operator import attrgetter, itemgetter
 from typing import Any, Protocol
@@ -124,7 +124,7 @@ class EventLog:
         """
         offsets, rows = [0], []
         for _, records in histories:
-            rows.extend(_in_order(_without_duplicates(map(_columns, records))))
+            rows.extend(_in_order(_without_duplicates(map(_at_fixed_offsets, map(_columns, records)))))
             offsets.append(len(rows))
         # Transposed once: reading eleven attributes of each record anew for each column would double a request's cost.
         occurred_at, channel, action, event_id, recorded_at, actor, value, campaign, _, conversation, text = (
@@ -167,6 +167,14 @@ class EventLog:
         lengths = self.offsets[customers + 1] - self.offsets[customers]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         rows = np.arange(offsets[-1]) + np.repeat(self.offsets[customers] - offsets[:-1], lengths)
+        return self._taking(rows, offsets, [self.customer_ids[customer] for customer in customers])
+
+    def of_rows(self, chosen: Bools) -> EventLog:
+        """The log of the chosen rows alone (shape (rows,)), of the same customers; strings stay encoded as they are."""
+        offsets = np.concatenate([[0], np.cumsum(chosen)]).astype(np.int64)[self.offsets]
+        return self._taking(np.flatnonzero(chosen), offsets, self.customer_ids)
+
+    def _taking(self, rows: Int64s, offsets: Int64s, customer_ids: list[str]) -> EventLog:
         columns = (
             "occurred_us",
             "known_us",
@@ -180,7 +188,7 @@ class EventLog:
         )
         return replace(
             self,
-            customer_ids=[self.customer_ids[customer] for customer in customers],
+            customer_ids=customer_ids,
             offsets=offsets,
             event_ids=[self.event_ids[row] for row in rows],
             **{column: getattr(self, column)[rows] for column in columns},
@@ -248,6 +256,14 @@ _columns: Callable[[TouchpointRecord], _Row] = attrgetter(
     *("value", "campaign", "variant", "conversation_id", "text"),
 )
 _occurred_at, _event_id, _recorded_at = itemgetter(0), itemgetter(3), itemgetter(4)
+
+
+def _at_fixed_offsets(row: _Row) -> _Row:
+    """Of one named zone, Python compares what the clock shows: the hour that it shows twice would be one."""
+    occurred_at, recorded_at = row[0], row[4]
+    if type(occurred_at.tzinfo) is timezone and (recorded_at is None or type(recorded_at.tzinfo) is timezone):
+        return row
+    return (occurred_at.astimezone(UTC), *row[1:4], recorded_at and recorded_at.astimezone(UTC), *row[5:])
 
 
 def _without_duplicates(rows: Iterable[_Row]) -> Iterable[_Row]:

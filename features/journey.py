@@ -20,15 +20,18 @@ from features.journey_faults import (
     plain_faults,
     readable_faults,
     reference_faults,
+    span_faults,
 )
 
 MOST_DAYS = 36_500  # a century: longer windows are typing errors, and microseconds must fit int64
+MOST_SPANS = 20  # each adds a column for every kind of touchpoint
 
 # Values are taken strictly (no "30" or true for 30); only TOML's and JSON's lists become tuples.
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[Name, ...], Strict(False)]
 SomeNames = Annotated[tuple[Name, ...], Field(min_length=1), Strict(False)]
 Days = Annotated[int, Field(ge=1, le=MOST_DAYS)]
+ManyDays = Annotated[tuple[Days, ...], Field(max_length=MOST_SPANS), Strict(False)]
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,24 @@ class StageLabels(_Part):
     hide: Hide = Hide()
 
 
+class Spans(_Part):
+    """The spans of time that touchpoint features look back over, both lists kept ascending.
+
+    A count of all touchpoints ever stands beside those of `windows_days`. What names 30 days in its own name, such as
+    the active days in 30 days, means 30 days whatever windows are chosen.
+    """
+
+    windows_days: ManyDays = (1, 7, 30, 90, 365)
+    half_lives_days: ManyDays = (3, 30, 180)
+    session_gap_minutes: Annotated[int, Field(ge=1, le=MOST_DAYS * 1440)] = 30
+
+    @field_validator("windows_days", "half_lives_days")
+    @classmethod
+    def _ascending(cls, spans_days: tuple[int, ...]) -> tuple[int, ...]:
+        _refuse(span_faults(spans_days))
+        return tuple(sorted(spans_days))
+
+
 class Journey(_Part):
     """The frame of stages, in order (people may skip and step back), with its conversion and its label rules."""
 
@@ -122,6 +143,7 @@ class Journey(_Part):
     stages: Annotated[tuple[Name, ...], Strict(False)]
     conversion: Conversion
     labels: StageLabels = StageLabels()
+    features: Spans = Spans()
 
     @field_validator("stages")
     @classmethod
@@ -244,6 +266,7 @@ _KEYS: dict[tuple[str, ...], list[str]] = {
     ("labels",): list(StageLabels.model_fields),
     ("labels", "rules"): list(Rule.model_fields),
     ("labels", "hide"): list(Hide.model_fields),
+    ("features",): list(Spans.model_fields),
 }
 
 DEFAULT_JOURNEY = Journey(

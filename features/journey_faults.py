@@ -78,12 +78,21 @@ def horizon_faults(horizons_days: Iterable[int]) -> Iterator[str]:
         yield f"{horizon} is listed twice; list each horizon once"
 
 
+def span_faults(spans_days: Iterable[int]) -> Iterator[str]:
+    """Windows or half-lives that would each name a feature twice."""
+    for days in repeated(spans_days):
+        yield f"{days} is listed twice; list each number of days once"
+
+
 def readable_faults(definition: Mapping[str, Any], keys: Keys) -> Iterator[str]:
     """The faults of meaning in a definition whose form is broken elsewhere, as far as its parts can be read."""
     stages = _list_of(str, definition.get("stages"))
     rules = _list_of(dict, _section(definition, "labels").get("rules"))
     horizons_days = _list_of(int, _section(definition, "conversion").get("horizons_days"))
     yield from _at(("conversion", "horizons_days"), horizon_faults(horizons_days or ()))
+    for key in ("windows_days", "half_lives_days"):
+        spans_days = _list_of(int, _section(definition, "features").get(key))
+        yield from _at(("features", key), span_faults(spans_days or ()))
     if stages is not None:
         yield from _at(("stages",), frame_faults(stages))
     for position, rule in enumerate(rules or ()):
@@ -165,7 +174,7 @@ def _place(location: Location) -> str:
             return f"rule {position + 1} of [labels]"
         case ("labels", "hide"):
             return "'hide' of [labels]"
-        case ("conversion" | "labels" as section,):
+        case ("conversion" | "labels" | "features" as section,):
             return f"[{section}]"
         case (*within, int(position)):
             return f"entry {position + 1} of {_place(tuple(within))}"
@@ -186,6 +195,8 @@ def _expected(detail: ErrorDetails) -> str:
             return "a list"
         case "too_short":
             return "at least one entry: nothing can match an empty list"
+        case "too_long":
+            return f"at most {detail['ctx']['max_length']} entries"
         case "model_type" | "model_attributes_type":
             return "a table"
         case "greater_than_equal":

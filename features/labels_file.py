@@ -10,6 +10,7 @@ import polars as pl
 
 from features.checked_table import MAX_REJECT_SHARE, Row, is_given, read_checked, unread, unread_time, word
 from features.errors import BadData
+from features.stage_history_file import StageHistory, read_stage_history
 from features.table_files import Source, column_names, find_files
 
 
@@ -39,41 +40,12 @@ class LabelRow(Row):
         return _is_uniform("stage", "customer_id", "as_of")
 
 
-class StageHistoryRow(Row):
-    """One row of a stage history as read; each rule is a reason code."""
-
-    customer_id = word(nullable=False)
-    stage = word(nullable=False)
-    since = dy.Datetime(nullable=True, time_unit="us", time_zone="UTC")
-    since_unread = unread_time()
-    recorded_at = dy.Datetime(nullable=True, time_unit="us", time_zone="UTC")
-    recorded_at_unread = unread_time()
-
-    @dy.rule()
-    def since_missing(cls) -> pl.Expr:
-        return is_given("since")
-
-
 @dataclass(frozen=True)
 class Labels:
     """Labels as given, in the files' order.
 
     `frame`: customer_id, as_of (UTC µs), stage (null = unknown), converted (null = not known), horizon_days (null = in
     the end), split (null = none). `rejects` has `file`, `row` (1-based data row in that file) and `codes`, no values.
-    """
-
-    frame: pl.DataFrame
-    rejects: pl.DataFrame
-    rows_read: int
-    ignored_columns: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class StageHistory:
-    """The stages that customers entered, as a CRM recorded them, in the files' order.
-
-    `frame`: customer_id, stage, since (UTC µs: when the stage began), recorded_at (UTC µs: when it was known; null =
-    then). The rest is as in `Labels`.
     """
 
     frame: pl.DataFrame
@@ -95,8 +67,7 @@ def read_labels(
     files = find_files(source)
     found = column_names(files[0])
     if "since" in found and "as_of" not in found:
-        table = read_checked(files, StageHistoryRow, ["customer_id", "stage", "since"], max_reject_share, reject_file)
-        return StageHistory(table.frame, table.rejects, table.rows_read, table.ignored_columns)
+        return read_stage_history(source, max_reject_share, reject_file)
     if "as_of" in found and not {"stage", "converted"} & set(found):
         raise BadData("bad_columns", f"{files[0]}: found neither 'stage' nor 'converted', expected one of them or both")
     table = read_checked(files, LabelRow, ["customer_id", "as_of"], max_reject_share, reject_file)

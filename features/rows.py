@@ -17,6 +17,7 @@ from features.conversations import (
     pool_messages,
 )
 from features.event_log import Bools, EventLog, Int64s
+from features.stage_records import stage_records
 from features.vocabulary import Vocabulary
 
 Embed = Callable[[Sequence[str]], Float32s]  # texts -> (texts, dimension)
@@ -54,7 +55,7 @@ def build_rows(
     touchpoints = aggregate(log, vocabulary, hidden, customer, as_of_us)
     if embed is None:
         return FeatureRows(touchpoints, None, None)
-    messages = last_messages(log, hidden, customer, as_of_us)
+    messages = last_messages(log, hidden | stage_records(log, vocabulary.stages), customer, as_of_us)
     said = embed_messages(log, messages, embed)
     pools = pool_messages(log, messages, said.texts, said.vectors)
     conversation = message_features(log, messages, said.texts, said.vectors, pools)

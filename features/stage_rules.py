@@ -11,6 +11,7 @@ from numba import njit
 
 from features.event_log import DAY_US, Bools, EventLog, Int64s, is_known
 from features.journey import Evidence, Journey
+from features.stage_records import stage_records
 
 NO_STAGE = -1
 NO_CUSTOMER = -1
@@ -79,6 +80,7 @@ def _read(journey: Journey, log: EventLog, customer: Int64s, as_of_us: Int64s) -
 
 def _touchpoints(journey: Journey, log: EventLog) -> _Touchpoints:
     counts = np.column_stack([evidence_rows([rule.evidence], log) for rule in journey.labels.rules])
+    counts &= ~stage_records(log, journey.stages)[:, None]  # what the CRM believed is nobody's act
     return _Touchpoints(log.offsets, log.occurred_us, log.known_us, counts)
 
 

@@ -103,7 +103,8 @@ def drop_duplicates(frame: pl.DataFrame) -> pl.DataFrame:
 
     Rows with the same customer_id and event_id are one touchpoint: the version known first stays (the later of
     occurred_at and recorded_at is the earliest), and of several, the first in the order below. Rows without event_id
-    are one touchpoint only when all their columns are equal.
+    are one touchpoint only when all their columns are equal. Customers are merged upstream, by writing one customer_id
+    for both: what both held under one event_id is then one touchpoint, and under two ids it is two.
 
     The order is customer_id, occurred_at, then the other columns of the contract from left to right, nulls first,
     strings by their UTF-8 bytes (as Python sorts them).

@@ -11,16 +11,23 @@ import numpy as np
 import numpy.typing as npt
 
 from features.event_log import Bools, EventLog, Floats, Int32s
+from features.journey import Spans
+from features.stage_records import CHANNEL, stage_action, stage_records
 
 OTHER = "(other)"  # rare in training, or unheard of
 RARE_SHARE = 0.005  # of the customers: a value seen with fewer is pooled
 RARE_CUSTOMERS = 10
 MOST_OF_A_FAMILY = 40
+MOST_TRANSITIONS = 12
+DEFAULT_SPANS = Spans()
 PAIR_CUT = " / "
 
 Family = Literal["any", "actor", "channel", "action", "channel and action", "campaign", "message"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 NO_KIND = -1
+NO_CHANNEL = -2  # of a log without records of stages: no code
+
+Int8s = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,8 @@ class KindCodes(NamedTuple):
 
     `channel[code]` is the kind of a channel, and so on; the last entry of each answers -1, the code of a null. `actor`
     is asked by `is_company`, `message` by that + 2 where there is text, `pair` by `pair_row[channel]` and action.
-    `place[action]` counts from 0 to `places - 1` in the usual order of the actions.
+    `place[action]` counts from 0 to `places - 1` in the usual order of the actions. `transition` is asked by the kinds
+    of two consecutive actions. A row of channel `crm` whose action has a `stage` records that stage of the journey.
     """
 
     any: int
@@ -53,18 +61,26 @@ class KindCodes(NamedTuple):
     places: int
     channel_kinds: Int32s
     action_kinds: Int32s
+    transition: Int8s
+    crm: int
+    stage: Int32s
 
 
 @dataclass(frozen=True)
 class Vocabulary:
     """The kinds in the order of their feature columns, and every channel and action that training has seen.
 
-    The actions stand in the order in which they usually occur first.
+    The actions stand in the order in which they usually occur first. `transitions` are the commonest steps from one
+    kind of action to another. `stages_recorded`: training knew stages of the journey that a CRM had recorded.
     """
 
     kinds: tuple[Kind, ...]
     known_channels: frozenset[str]
     known_actions: frozenset[str]
+    transitions: tuple[tuple[str, str], ...] = ()
+    stages: tuple[str, ...] = ()
+    stages_recorded: bool = False
+    spans: Spans = DEFAULT_SPANS
 
     def codes(self, log: EventLog) -> KindCodes:
         """What this log's codes stand for."""
@@ -87,6 +103,9 @@ class Vocabulary:
             places=len(self._places),
             channel_kinds=self._of_family("channel"),
             action_kinds=self._of_family("action"),
+            transition=self._transition,
+            crm=log.channels.index(CHANNEL) if CHANNEL in log.channels else NO_CHANNEL,
+            stage=np.array([self._stages.get(name, NO_KIND) for name in log.actions], dtype=np.int32),
         )
 
     def _kinds(self, family: Family, names: Iterable[str]) -> Int32s:
@@ -107,6 +126,18 @@ class Vocabulary:
     @cached_property
     def _places(self) -> dict[str, int]:
         return {name: place for place, name in enumerate(name for name in self._codes["action"] if name != OTHER)}
+
+    @cached_property
+    def _stages(self) -> dict[str, int]:
+        return {stage_action(name): i for i, name in enumerate(self.stages)}
+
+    @cached_property
+    def _transition(self) -> Int8s:
+        """Which transition leads from one kind to another, -1 for none; the last row and column answer for no kind."""
+        of_kinds = np.full((len(self.kinds) + 1,) * 2, NO_KIND, dtype=np.int8)
+        for i, (before, after) in enumerate(self.transitions):
+            of_kinds[self._codes["action"][before], self._codes["action"][after]] = i
+        return of_kinds
 
     @cached_property
     def _pairs(self) -> dict[str, dict[str, int]]:
@@ -130,14 +161,25 @@ def pair_name(log: EventLog, code: int) -> str:
     return f"{log.channels[channel]}{PAIR_CUT}{log.actions[action]}"
 
 
-def learn_vocabulary(log: EventLog, usable: Bools) -> Vocabulary:
+def transition_name(before: str, after: str) -> str:
+    """How the transition is written in feature names."""
+    return f"{before} to {after}"
+
+
+def learn_vocabulary(
+    log: EventLog, usable: Bools, stages: tuple[str, ...] = (), spans: Spans = DEFAULT_SPANS
+) -> Vocabulary:
     """Learn the kinds from the touchpoints marked `usable`: those that some training row may know.
 
     A value that fewer than 0.5 % of the customers (at least 10) have shown is pooled into "(other)". The actions stand
     in the order in which they usually occur first: by how many of a customer's other actions came before rather than
-    after the first of each, on average (Borda 1784), and then by name.
+    after the first of each, on average (Borda 1784), and then by name. The transitions are at most 12, those that most
+    customers have shown. What a CRM recorded of the journey's `stages` is no touchpoint.
     """
     customer = np.repeat(np.arange(len(log.customer_ids)), np.diff(log.offsets))
+    records = stage_records(log, stages)
+    stages_recorded = bool((records & usable).any())
+    usable = usable & ~records
     seen = _Seen(customer[usable], max(RARE_CUSTOMERS, int(RARE_SHARE * len(np.unique(customer[usable])))))
     channels = seen.frequent(log.channel[usable], log.channels.__getitem__)
     usual_place = dict(zip(log.actions, seen.mean_places(log.action[usable], len(log.actions)), strict=True))
@@ -160,6 +202,10 @@ def learn_vocabulary(log: EventLog, usable: Bools) -> Vocabulary:
         ),
         known_channels=frozenset(_names(log.channel[usable], log.channels)),
         known_actions=frozenset(_names(log.action[usable], log.actions)),
+        transitions=_transitions(seen, log.action[usable], log.actions, [*actions, OTHER]),
+        stages=stages,
+        stages_recorded=stages_recorded,
+        spans=spans,
     )
 
 
@@ -169,11 +215,15 @@ class _Seen:
     least_customers: int
 
     def frequent(self, codes: npt.NDArray[np.integer[Any]], name: Callable[[int], str]) -> list[str]:
-        """Names that at least `least_customers` customers have shown, the most widespread first, then sorted."""
+        """Names of the most widespread codes, sorted."""
+        return sorted(name(code) for code in self.widespread(codes, MOST_OF_A_FAMILY))
+
+    def widespread(self, codes: npt.NDArray[np.integer[Any]], most: int) -> list[int]:
+        """The codes that most customers have shown, and at least `least_customers`; -1 is none."""
         shown = np.unique(np.stack([codes, self.customer])[:, codes >= 0], axis=1)[0]
         values, customers = np.unique(shown, return_counts=True)
-        widespread = np.lexsort((values, -customers))[:MOST_OF_A_FAMILY]
-        return sorted(name(int(values[i])) for i in widespread if customers[i] >= self.least_customers)
+        first = np.lexsort((values, -customers))[:most]
+        return [int(values[i]) for i in first if customers[i] >= self.least_customers]
 
     def mean_places(self, codes: Int32s, n_codes: int) -> Floats:
         """For each code, how many of a customer's other codes came before minus after its first, on average."""
@@ -185,6 +235,18 @@ class _Seen:
         after = np.repeat(shown_by, shown_by) - 1 - before
         sums, customers = np.bincount(code, before - after, n_codes), np.bincount(code, minlength=n_codes)
         return sums / np.maximum(customers, 1)
+
+
+def _transitions(seen: _Seen, actions: Int32s, names: list[str], kinds: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """The commonest steps between two consecutive touchpoints of different kinds of action, in the usual order."""
+    of_name = {name: i for i, name in enumerate(dict.fromkeys(kinds))}
+    kind = np.array([of_name.get(name, of_name[OTHER]) for name in names], dtype=np.int64)[actions]
+    step = np.full(len(kind), NO_KIND, dtype=np.int64)
+    steps = (seen.customer[1:] == seen.customer[:-1]) & (kind[1:] != kind[:-1])
+    step[1:][steps] = (kind[:-1] * len(of_name) + kind[1:])[steps]
+    told_apart, commonest = list(of_name), sorted(seen.widespread(step, MOST_TRANSITIONS))
+    pairs = [(told_apart[code // len(told_apart)], told_apart[code % len(told_apart)]) for code in commonest]
+    return tuple({transition_name(*pair): pair for pair in pairs}.values())  # of two written alike, one
 
 
 def _kinds(family: Family, names: Iterable[str]) -> tuple[Kind, ...]:

@@ -14,6 +14,7 @@ from features.event_log import Bools, EventLog, Floats, Int64s
 from features.journey import Journey
 from features.market import MARKET_FEATURES, Market, market_features, survey
 from features.rows import Embed, FeatureRows, build_rows, feature_catalog
+from features.stage_records import stage_records
 from features.stage_rules import evidence_rows
 from features.vocabulary import Vocabulary
 from models.conversion import ConversionModel
@@ -50,6 +51,7 @@ class Reader:
     """How touchpoints are read into rows, in training and in every answer.
 
     `stage_by_rule`: the journey's rules made the stage labels, so the stage model must not see what they look at.
+    `stage_by_record`: a CRM's stage history did, so it must not see what the CRM recorded.
     """
 
     journey: Journey
@@ -57,6 +59,12 @@ class Reader:
     reads_text: bool
     stage_by_rule: bool
     market: Market
+    stage_by_record: bool = False
+
+    @property
+    def stage_reads_record(self) -> bool:
+        """Whether the stage model sees which stage a CRM recorded."""
+        return self.vocabulary.stages_recorded and not self.stage_by_record
 
     @cached_property
     def catalog(self) -> list[Feature]:
@@ -74,17 +82,28 @@ class Reader:
             raise ValueError("these rows read text; give the embedder")
         read = partial(build_rows, log, self.vocabulary, embed=embed if self.reads_text else None)
         always_hidden = evidence_rows(self.journey.hidden_evidence(labels_by_rule=False), log)
+        conversion = read(always_hidden, customer, as_of_us)
+        market = market_features(
+            self.market, log, self.vocabulary, self._not_the_markets(log), customer, as_of_us
+        )
+        hides_record = self.stage_by_record and self.vocabulary.stages_recorded
+        if not (self.stage_by_rule or hides_record):
+            rows = _beside(conversion, market)
+            return Asked(rows, rows)
         hidden_from_stage = evidence_rows(self.journey.hidden_evidence(labels_by_rule=self.stage_by_rule), log)
-        market = market_features(self.market, log, self.vocabulary, hidden_from_stage, customer, as_of_us)
-        conversion = _beside(read(always_hidden, customer, as_of_us), market)
-        if not self.stage_by_rule:
-            return Asked(conversion, conversion)
-        return Asked(conversion, _beside(read(hidden_from_stage, customer, as_of_us), market))
+        if hides_record:
+            hidden_from_stage |= stage_records(log, self.journey.stages)
+        stage = read(hidden_from_stage, customer, as_of_us)
+        return Asked(_beside(conversion, market), _beside(stage, market))
 
     def survey(self, log: EventLog, moments_us: Int64s) -> Market:
-        """Survey the market of a log as `read` looks at it: what the stage must not be told from does not count."""
+        """Survey the market of a log as `read` looks at it."""
+        return survey(log, self.vocabulary, self.journey, self._not_the_markets(log), moments_us)
+
+    def _not_the_markets(self, log: EventLog) -> Bools:
+        """Touchpoints that no figure of the market counts: what the stage must not be told from, and CRM records."""
         hidden = evidence_rows(self.journey.hidden_evidence(labels_by_rule=self.stage_by_rule), log)
-        return survey(log, self.vocabulary, self.journey, hidden, moments_us)
+        return hidden | stage_records(log, self.journey.stages)
 
 
 def _beside(rows: FeatureRows, market: Float32s) -> FeatureRows:

@@ -12,6 +12,7 @@ import numpy as np
 from features.embedder import Embedder
 from features.event_log import Bools, EventLog, Int64s, TouchpointRecord, from_us, has_known
 from features.journey import Evidence, conversion_column
+from features.stage_records import stage_records
 from features.stage_rules import evidence_rows, furthest_stages
 from models.bundle import Bundle, load_bundle
 from models.journey_model import Forecast
@@ -38,6 +39,7 @@ class Scorer:
         self._model = bundle.model
         self._embed = None if embedder is None else embedder.embed
         self.model_version = bundle.version
+        self.journey = bundle.model.reader.journey
 
     @classmethod
     def load(cls, folder: Path, threads: int = 1) -> Scorer:
@@ -99,7 +101,9 @@ class Scorer:
         conversion = self._model.reader.journey.conversion
         if conversion.repeatable:
             return np.zeros(len(customer), dtype=np.bool_)
-        return has_known(log, evidence_rows([Evidence(actions=frozenset(conversion.actions))], log), customer, as_of_us)
+        converting = evidence_rows([Evidence(actions=frozenset(conversion.actions))], log)
+        converting &= ~stage_records(log, self.journey.stages)
+        return has_known(log, converting, customer, as_of_us)
 
     def _stage_columns(self, forecast: Forecast) -> dict[str, list[Any]]:
         if forecast.stage is None or forecast.plausible is None:

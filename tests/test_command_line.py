@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -18,10 +19,12 @@ import polars as pl
 import pytest
 
 import journeycast
-from features.event_log import EventLog, from_us
+from features.event_log import EventLog, from_us, to_us
 from features.journey import DEFAULT_JOURNEY
 from features.touchpoints import read_touchpoints
 from models.bundle import load_bundle
+from serving.schemas import Touchpoint
+from serving.scorer import Scorer
 from training import tracking
 from training.labels import rows_by_rule
 
@@ -393,9 +396,81 @@ def test_bad_labels_go_to_a_reject_file_too(run: Run) -> None:
     assert Path("made.labels.rejects.csv").read_text() == "file,row,codes\nlabels.csv,81,as_of_naive\n"
 
 
+def _history(*rows: str) -> None:
+    Path("history.csv").write_text("\n".join(["customer_id,stage,since", *rows, ""]))
+
+
+@pytest.mark.usefixtures("lessons")
+def test_a_stage_history_is_read_as_features_and_by_the_endpoint_alike(run: Run) -> None:
+    _history(*(f"c{i:02},{'active' if i % 2 else 'new'},2026-01-02T12:00:00Z" for i in range(40)), "x1,new,2026-01-02")
+    ended = run(*TRAIN, "--stage-history", "history.csv")
+    assert ended.code == 0
+    assert ended.said.splitlines()[0] == "41 recorded stages read, 1 rejected (see made.stages.rejects.csv)"
+    assert ended.said.splitlines()[1] == "200 rows read: 200 touchpoints, 0 duplicates dropped, 0 rejected"
+    _history("c00,new,2026-01-02T12:00:00Z", "c01,lost,2026-01-03T00:00:00Z", "y1,active,2026-01-01T00:00:00Z")
+    made = ["score", "--bundle", "made", "--touchpoints", "touchpoints.csv", *AT]
+    ended = run(*made, "--stage-history", "history.csv", "--out", "scores.csv")
+    assert ended.said.splitlines()[:2] == [
+        "3 recorded stages read, 0 rejected",
+        "the stage history holds stages that the journey does not know: lost; they count as touchpoints that training "
+        "never saw",
+    ]
+    scores = pl.read_csv("scores.csv")
+    assert scores["customer_id"].to_list() == [*(f"c{i:02}" for i in range(40)), "y1"]
+    assert scores.filter(pl.col("customer_id") == "y1")["reliability"].to_list() == ["no_data"]
+    scorer = Scorer.load(Path("made"))
+    assert "stage recorded by the CRM" in load_bundle(Path("made")).model.reader.column_of
+    sent = [
+        *(Touchpoint(datetime(2026, 1, day, tzinfo=UTC), "web", "visited") for day in (1, 2)),
+        Touchpoint(datetime(2026, 1, 2, 12, tzinfo=UTC), "crm", "stage: new", actor="company"),
+    ]
+    (answer,) = scorer.score_histories([("c00", sent)], to_us(datetime(2026, 1, 20, tzinfo=UTC)))
+    assert [answer["stage_new"], answer["reliability"]] == list(scores.select("stage_new", "reliability").row(0))
+
+
+@pytest.mark.usefixtures("lessons")
+def test_a_stage_history_as_labels_is_not_what_the_stage_model_reads(run: Run) -> None:
+    _history(*(f"c{i:02},{'active' if i % 3 else 'new'},2026-01-01T00:00:00Z" for i in range(40)))
+    both = ["--labels", "history.csv", "--stage-history", "history.csv"]
+    assert run(*TRAIN, *both).code == 0
+    reader = load_bundle(Path("made")).model.reader
+    assert (reader.vocabulary.stages_recorded, reader.stage_by_record, reader.stage_reads_record) == (True, True, False)
+    words = ["evaluate", "--bundle", "made", "--touchpoints", "touchpoints.csv", *both, "--out", "judged"]
+    assert run(*words).code == 0
+    # The recorded stage says it all, and the touchpoints say nothing of it: who reads it would err never.
+    assert json.loads(Path("judged/metrics.json").read_text())["stage/accuracy"] < 0.9
+
+
+@pytest.mark.usefixtures("lessons")
+def test_a_stage_that_is_its_own_label_is_not_judged(run: Run) -> None:
+    rows = [f"c{i:02},2026-01-05T00:00:00Z,{'active' if i % 3 else 'new'},{i % 2}" for i in range(40)]
+    Path("labels.csv").write_text("\n".join(["customer_id,as_of,stage,converted", *rows, ""]))
+    _history(*(f"c{i:02},{'active' if i % 3 else 'new'},2026-01-01T00:00:00Z" for i in range(40)))
+    assert run(*TRAIN, "--labels", "labels.csv", "--stage-history", "history.csv").code == 0
+    words = ["evaluate", "--bundle", "made", "--touchpoints", "touchpoints.csv", "--out", "judged"]
+    ended = run(*words, "--labels", "history.csv", "--stage-history", "history.csv")
+    assert "reads what the CRM recorded, and so do these labels: the stage is not judged." in ended.said
+
+
+def test_a_list_of_features_is_printed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = load_bundle(folder / "bundle").model.reader.catalog
+    monkeypatch.setattr(sys, "argv", ["journeycast", "features", "--bundle", "bundle", "--format", "json"])
+    with pytest.raises(SystemExit) as ended:
+        journeycast.main()
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out) == [asdict(feature) for feature in catalog]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
+        (["--stage-history", "labels.csv"], 3,
+         "bad_columns: labels.csv: found none, expected 'since': name the column so"),
+        (["--stage-history", "history.csv"], 3,
+         "unknown_stage: the stage history holds stages that the journey does not know: lost; it knows new, active: "
+         "give a --journey file whose stages are the CRM's"),
         (["--split", "train"], 2, "split_without_labels: --split picks rows of a labels file; give --labels too"),
         (["--labels", "labels.csv", "--split", "x"], 2, "no_such_split: no label has split x; the labels hold: train"),
         (["--labels", "labels.csv"], 3,
@@ -409,9 +484,10 @@ def test_what_cannot_be_learnt_is_told_and_nothing_is_recorded(
     run: Run, lessons: Path, words: list[str], code: int, said: str
 ) -> None:
     Path("labels.csv").write_text("customer_id,as_of,stage,split\nc01,2026-01-05T00:00:00Z,won,train\n")
+    _history("c01,lost,2026-01-05T00:00:00Z")
     ended = run(*TRAIN, *words)
     assert (ended.code, ended.said.splitlines()[-1]) == (code, said)
-    assert {path.name for path in lessons.iterdir()} == MORE | {"labels.csv"}
+    assert {path.name for path in lessons.iterdir()} == MORE | {"labels.csv", "history.csv"}
     assert len(tracking.mlflow.search_runs(experiment_names=["journeycast"], output_format="list")) == 1
 
 

@@ -44,15 +44,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the README's commands up to `score` have run."""
     folder = tmp_path_factory.mktemp("readme")
     for name in ("simulate", "train", "score"):
-        ran = subprocess.run(
-            _journeycast(_command(f"journeycast {name}")),
-            cwd=folder,
-            env=_environment(),
-            capture_output=True,
-            text=True,
-        )
-        assert ran.returncode == 0, ran.stderr
+        _run(name, folder)
     return folder
+
+
+def _run(name: str, folder: Path) -> str:
+    words = _journeycast(_command(f"journeycast {name}"))
+    ran = subprocess.run(words, cwd=folder, env=_environment(), capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def endpoint(folder: Path) -> Iterator[str]:
 
 def test_there_is_no_command_that_these_tests_leave_out() -> None:
     assert [command.split()[0] for command in COMMANDS] == [
-        "make", "make", "source", "journeycast", "journeycast", "journeycast", "journeycast", "curl",
+        "make", "make", "source", *["journeycast"] * 5, "curl",
     ]  # fmt: skip
 
 
@@ -97,6 +97,12 @@ def test_scores_have_one_row_a_customer_and_the_contracts_columns(folder: Path) 
     ]  # fmt: skip
     touchpoints = pl.read_parquet(folder / "try" / "touchpoints.parquet")
     assert scores["customer_id"].to_list() == sorted(touchpoints["customer_id"].unique())
+
+
+def test_every_feature_is_told_in_words(folder: Path) -> None:
+    printed = _run("features", folder)
+    assert "any touchpoint: times in 7 days" in printed
+    assert "Standard deviation of the gaps." in printed
 
 
 def test_the_endpoint_answers_the_curl_command(endpoint: str) -> None:

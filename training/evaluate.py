@@ -12,7 +12,7 @@ from features.errors import BadData
 from features.event_log import Bools, EventLog, Floats
 from features.journey import Journey, conversion_column
 from features.rows import Embed
-from models.journey_model import Asked, JourneyModel
+from models.journey_model import Asked, JourneyModel, Reader
 from training.baselines import prevalence, recency, stage_prevalence, stage_recency
 from training.labels import LabelledRows
 from training.metrics import (
@@ -63,13 +63,18 @@ def forecast_rows(model: JourneyModel, asked: Asked) -> Forecasts:
     return Forecasts(forecast.stage, forecast.conversion, model.days_since_own_last(asked))
 
 
+def is_stage_judged(reader: Reader, rows: LabelledRows) -> bool:
+    """Whether model and labels know the stage by the same means, and the model does not read the labels' own source."""
+    return rows.stage_by_rule == reader.stage_by_rule and not (rows.stage_by_record and reader.stage_reads_record)
+
+
 def judge_model(model: JourneyModel, log: EventLog, rows: LabelledRows, embed: Embed | None, seed: int) -> Judgement:
     """Forecast the rows and judge; the stage only where model and labels know it by the same means.
 
     Raises BadData where nothing can be judged.
     """
     asked = model.reader.read(log, rows.customer, rows.as_of_us, embed)
-    if rows.stage_by_rule != model.reader.stage_by_rule:
+    if not is_stage_judged(model.reader, rows):
         rows = replace(rows, stage=np.full_like(rows.stage, -1))
     horizons = model.conversion.horizons_days if model.conversion else ()
     judgement = judge(forecast_rows(model, asked), rows, horizons, model.reader.journey, seed)

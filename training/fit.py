@@ -31,8 +31,9 @@ def fit(
     Calibration, intervals and the number of trees come from five person-wise folds of the rows. Deterministic for a
     seed on one machine. Raises BadData where there is nothing to learn, or too few conversions.
     """
-    vocabulary = learn_vocabulary(log, _usable(rows, log, journey))
-    blind = Reader(journey, vocabulary, embed is not None, rows.stage_by_rule, no_market(vocabulary, journey))
+    vocabulary = learn_vocabulary(log, _usable(rows, log, journey), journey.stages, journey.features)
+    nothing = no_market(vocabulary, journey)
+    blind = Reader(journey, vocabulary, embed is not None, rows.stage_by_rule, nothing, rows.stage_by_record)
     reader = replace(blind, market=blind.survey(log, survey_moments(rows.as_of_us, int(log.known_us.max(initial=0)))))
     asked = reader.read(log, rows.customer, rows.as_of_us, embed)
     folds = person_folds(rows.customer_id, FOLDS, seed)

@@ -12,6 +12,7 @@ from numba import njit
 from features.errors import BadData
 from features.event_log import DAY_US, EventLog, Int64s, from_us
 from features.journey import Evidence, Journey
+from features.stage_records import without_stage_records
 from features.stage_rules import evidence_rows, stages_at
 from training.snapshots import calendar_grid, snapshots
 
@@ -25,7 +26,8 @@ class LabelledRows:
 
     `customer` indexes the log's customers (-1: no touchpoints). `stage` is the journey's index, -1 unknown. `converted`
     (rows, horizons) is 1, 0, or -1 where it is not known, not over yet, or the customer had converted before. None
-    among `horizons_days` is "in the end". `left_out` counts what was not used, by reason.
+    among `horizons_days` is "in the end". `left_out` counts what was not used, by reason. The stage comes from the
+    journey's rules (`stage_by_rule`), from a CRM's stage history (`stage_by_record`) or from a labels file.
     """
 
     customer_id: list[str]
@@ -36,6 +38,7 @@ class LabelledRows:
     converted: Int8s
     stage_by_rule: bool
     left_out: dict[str, int]
+    stage_by_record: bool = False
 
     def __len__(self) -> int:
         return len(self.as_of_us)
@@ -57,6 +60,7 @@ def rows_by_rule(journey: Journey, log: EventLog) -> LabelledRows:
 
     Raises BadData where the record is too short for a single row.
     """
+    log = without_stage_records(log, journey.stages)
     customer, as_of_us = snapshots(log, calendar_grid(log))
     if len(customer) == 0:
         raise BadData(
@@ -83,7 +87,7 @@ def rows_by_stage_history(journey: Journey, log: EventLog, history: pl.DataFrame
         begun, left_on="as_of", right_on="since", by="customer_id", check_sortedness=False
     )
     stage = _stage_codes(journey, found.sort("row")["stage"])
-    return replace(rows, stage=stage, stage_by_rule=False)
+    return replace(rows, stage=stage, stage_by_rule=False, stage_by_record=True)
 
 
 def rows_by_labels(journey: Journey, log: EventLog, labels: pl.DataFrame) -> LabelledRows:
@@ -94,6 +98,7 @@ def rows_by_labels(journey: Journey, log: EventLog, labels: pl.DataFrame) -> Lab
     journey does not know, for labels that fall as the horizon grows, and where no labelled customer has a touchpoint
     or no labelled horizon is the journey's.
     """
+    log = without_stage_records(log, journey.stages)
     pairs = labels.select("customer_id", "as_of").unique(maintain_order=True).with_row_index("row")
     placed = labels.join(pairs, on=["customer_id", "as_of"], maintain_order="left")
     customer_ids = pairs["customer_id"].to_list()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.aggregate import HISTORY_MEASURES, aggregate, width
+from features.aggregate import HISTORY_MEASURES, RECORD_MEASURES, aggregate, width
 from features.event_log import EventLog, to_us
+from features.journey import Spans
 from features.vocabulary import OTHER, Kind, Vocabulary
 
 AS_OF = datetime(2024, 5, 19, 23, 45, tzinfo=UTC)  # a Sunday
@@ -31,6 +34,9 @@ VOCABULARY = Vocabulary(
     ),
     known_channels=frozenset({"email", "web"}),
     known_actions=frozenset({"mailed", "viewed", "purchased", "wrote"}),
+    transitions=(("mailed", "viewed"), ("viewed", OTHER)),
+    stages=("aware", "keen", "won"),
+    stages_recorded=True,
 )
 
 
@@ -59,10 +65,21 @@ def days(number: float) -> timedelta:
     return timedelta(days=number)
 
 
-def rows_of(log: EventLog, customer: Sequence[int], moments: Sequence[datetime], hidden_action: str = "") -> Rows:
+def recorded(stage: str, since: datetime, recorded_at: datetime | None = None) -> Touch:
+    """A stage as a CRM recorded it."""
+    return Touch(since, "crm", f"stage: {stage}", "company", recorded_at=recorded_at)
+
+
+def rows_of(
+    log: EventLog,
+    customer: Sequence[int],
+    moments: Sequence[datetime],
+    hidden_action: str = "",
+    vocabulary: Vocabulary = VOCABULARY,
+) -> Rows:
     hidden = np.array([log.actions[code] == hidden_action for code in log.action], dtype=np.bool_)
     as_of_us = np.array([to_us(moment) for moment in moments], dtype=np.int64)
-    return aggregate(log, VOCABULARY, hidden, np.array(customer, dtype=np.int64), as_of_us)
+    return aggregate(log, vocabulary, hidden, np.array(customer, dtype=np.int64), as_of_us)
 
 
 def rows_at(history: Sequence[Touch], moments: Sequence[datetime], hidden_action: str = "") -> Rows:
@@ -71,8 +88,13 @@ def rows_at(history: Sequence[Touch], moments: Sequence[datetime], hidden_action
 
 
 def of_each_kind(row: Rows) -> list[Measures]:
-    table = row[: -len(HISTORY_MEASURES)].reshape(len(VOCABULARY.kinds), len(MEASURES)).tolist()
+    table = row[: len(VOCABULARY.kinds) * len(MEASURES)].reshape(len(VOCABULARY.kinds), len(MEASURES)).tolist()
     return [dict(zip(MEASURES, measured, strict=True)) for measured in table]
+
+
+def after_the_kinds(history: Sequence[Touch], as_of: datetime) -> Measures:
+    row = rows_at(history, [as_of])[0, len(VOCABULARY.kinds) * len(MEASURES) :]
+    return dict(zip((*HISTORY_MEASURES, *VOCABULARY.transitions, *RECORD_MEASURES), row.tolist(), strict=True))
 
 
 def of_any(history: Sequence[Touch], as_of: datetime) -> Measures:
@@ -80,7 +102,20 @@ def of_any(history: Sequence[Touch], as_of: datetime) -> Measures:
 
 
 def of_the_history(history: Sequence[Touch], as_of: datetime = AS_OF) -> Measures:
-    return dict(zip(HISTORY_MEASURES, rows_at(history, [as_of])[0, -len(HISTORY_MEASURES) :].tolist(), strict=True))
+    measured = after_the_kinds(history, as_of)
+    return {name: measured[name] for name in HISTORY_MEASURES}
+
+
+def of_the_record(history: Sequence[Touch], as_of: datetime = AS_OF) -> list[float]:
+    """Stage, days in it, changes, steps back, furthest."""
+    measured = after_the_kinds(history, as_of)
+    return [measured[name] for name in RECORD_MEASURES]
+
+
+def of_the_transitions(history: Sequence[Touch], as_of: datetime = AS_OF) -> list[float]:
+    """Steps from mailed to viewed, and from viewed to another."""
+    measured = after_the_kinds(history, as_of)
+    return [measured[name] for name in VOCABULARY.transitions]
 
 
 # Six touchpoints, five of them exactly as old as a window is long.
@@ -144,6 +179,9 @@ OF_THE_HISTORY = {
     "depth": 1,
     "depth_of_last": 1,  # viewed
     "value_trend": -1.66667,  # (8 + 3 - 1) / 3 - 20 / 4
+    "depth_of_second_last": 0,  # the second mailing; the chat and the purchase have no place
+    "depth_of_third_last": 0,  # the first
+    "hour_entropy": 1.56071,  # two in one of five hours: ln 6 - 2 ln 2 / 6
 }
 
 
@@ -159,12 +197,37 @@ def test_the_measures_of_the_history_of_six_touchpoints() -> None:
     assert of_the_history(SIX) == pytest.approx(OF_THE_HISTORY, rel=5e-6)
 
 
+def test_the_transitions_of_six_touchpoints() -> None:
+    assert of_the_transitions(SIX) == [1, 1]  # from wrote to purchased is from other to other
+
+
+SIX_RECORDED = [
+    recorded("aware", AS_OF - days(100)),
+    recorded("keen", AS_OF - days(60), AS_OF - days(59)),
+    recorded("keen", AS_OF - days(50)),  # still
+    recorded("won", AS_OF - days(20), AS_OF - days(30)),
+    recorded("keen", AS_OF - days(10)),
+    recorded("won", AS_OF - days(2), AS_OF + ONE_US),  # not known yet
+]
+
+
+def test_the_measures_of_six_recorded_stages() -> None:
+    assert of_the_record(SIX_RECORDED) == [1, 10, 3, 1, 2]
+    assert of_the_record(SIX_RECORDED[:3]) == [1, 60, 1, 0, 1]
+    assert of_the_record(SIX_RECORDED, AS_OF + ONE_US)[2:] == [4, 1, 2]
+
+
 # Nothing known
 
 NOTHING_OF_A_KIND = dict.fromkeys(MEASURES[:9], 0.0) | dict.fromkeys(MEASURES[9:], float("nan"))
 COUNTS = ("active_days_30d", "active_days", "sessions_30d", "sessions", "responses", "unheard_of_share")
 NOTHING_OF_THE_HISTORY = {name: 0.0 if name in COUNTS else float("nan") for name in OF_THE_HISTORY}
-NOTHING = [*list(NOTHING_OF_A_KIND.values()) * len(VOCABULARY.kinds), *NOTHING_OF_THE_HISTORY.values()]
+NOTHING_ELSE = [0.0, 0.0, float("nan"), float("nan"), 0.0, 0.0, float("nan")]  # no step, no stage, no change
+NOTHING = [
+    *list(NOTHING_OF_A_KIND.values()) * len(VOCABULARY.kinds),
+    *NOTHING_OF_THE_HISTORY.values(),
+    *NOTHING_ELSE,
+]
 
 
 def test_without_a_known_touchpoint_counts_are_zero_and_times_empty() -> None:
@@ -186,9 +249,16 @@ def test_an_empty_log_knows_nothing() -> None:
 def test_there_is_one_row_of_float32_for_each_asked_pair() -> None:
     rows = rows_at(SIX, [AS_OF, AS_OF])
 
-    assert (rows.dtype, rows.shape) == (np.float32, (2, 266))
-    assert width(VOCABULARY) == 266  # 15 kinds of 16 measures and 26 of the history
-    assert rows_at(SIX, []).shape == (0, 266)
+    assert (rows.dtype, rows.shape) == (np.float32, (2, 276))
+    assert width(VOCABULARY) == 276  # 15 kinds of 16 measures, 29 of the history, 2 transitions, 5 of the record
+    assert rows_at(SIX, []).shape == (0, 276)
+
+
+def test_without_a_stage_history_in_training_there_are_no_columns_for_it() -> None:
+    log = EventLog.from_records([("ada", SIX + SIX_RECORDED)])
+    rows = rows_of(log, [0], [AS_OF], vocabulary=replace(VOCABULARY, stages_recorded=False))
+
+    np.testing.assert_array_equal(rows[0], rows_at(SIX, [AS_OF])[0, : -len(RECORD_MEASURES)])
 
 
 # Edges, to the microsecond
@@ -289,6 +359,7 @@ def test_one_touchpoint_has_no_rhythm() -> None:
         *("days_since_second_last", "gap_mean_days", "gap_deviation_days", "gap_now_to_mean", "gap_recent_to_mean"),
         *("burstiness", "response_hours"),
         *("gap_trend_days", "gap_first_days", "repeat_share", "backward_share", "value_trend"),
+        *("depth_of_second_last", "depth_of_third_last"),
     ]
 
 
@@ -402,6 +473,217 @@ def test_decayed_counts_hold_over_a_life() -> None:
     assert measured["decayed_180d"] == pytest.approx(sum(2 ** (-age / 180) for age in ages), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("hours", "entropy"),
+    [((0,), 0), ((0, 0.5), 0), ((0, 1), np.log(2)), ((0, 168, 336, 1), np.log(4) - 0.75 * np.log(3)), ((), np.nan)],
+    ids=["one", "one hour", "two hours", "one hour of three weeks", "none"],
+)
+def test_the_hours_of_the_week_have_an_entropy(hours: tuple[float, ...], entropy: float) -> None:
+    nine = datetime(2024, 4, 1, 9, tzinfo=UTC)
+    history = [Touch(nine + timedelta(hours=hour)) for hour in hours]
+
+    assert of_the_history(history)["hour_entropy"] == pytest.approx(entropy, abs=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("actions", "last", "second", "third"),
+    [
+        (("mailed", "viewed", "viewed", "mailed"), 0, 1, 1),
+        (("viewed", "sang", "mailed", "sang"), 0, 1, np.nan),
+        (("sang", "viewed"), 1, np.nan, np.nan),
+    ],
+)
+def test_the_last_three_usual_actions_say_where_they_stand(
+    actions: tuple[str, ...], last: float, second: float, third: float
+) -> None:
+    measured = of_the_history(acted(*actions))
+
+    found = [measured[name] for name in ("depth_of_last", "depth_of_second_last", "depth_of_third_last")]
+    assert found == pytest.approx([last, second, third], nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("actions", "steps"),
+    [
+        (("mailed", "viewed", "mailed", "viewed", "viewed"), [2, 0]),
+        (("viewed", "sang", "wrote", "viewed", "purchased"), [0, 2]),
+        (("viewed", "mailed"), [0, 0]),
+        ((), [0, 0]),
+    ],
+)
+def test_transitions_are_steps_from_one_kind_of_action_to_another(actions: tuple[str, ...], steps: list[float]) -> None:
+    assert of_the_transitions(acted(*actions)) == steps
+
+
+# What a CRM recorded
+
+
+def test_a_recorded_stage_is_in_no_measure_of_the_touchpoints() -> None:
+    both = rows_at(SIX + SIX_RECORDED, [AS_OF])[0]
+
+    np.testing.assert_array_equal(both[: -len(RECORD_MEASURES)], rows_at(SIX, [AS_OF])[0, : -len(RECORD_MEASURES)])
+
+
+def test_a_recorded_stage_counts_from_its_own_microsecond_on() -> None:
+    begun, late = recorded("keen", AS_OF), recorded("won", AS_OF - days(1), AS_OF)
+    nothing = [np.nan, np.nan, 0, 0, np.nan]
+
+    assert of_the_record([begun], AS_OF - ONE_US) == pytest.approx(nothing, nan_ok=True)
+    assert of_the_record([begun], AS_OF) == [1, 0, 0, 0, 1]
+    assert of_the_record([late], AS_OF - ONE_US) == pytest.approx(nothing, nan_ok=True)
+    assert of_the_record([late], AS_OF) == [2, 1, 0, 0, 2]
+
+
+def test_a_late_record_takes_its_place_among_the_recorded_stages() -> None:
+    history = [
+        recorded("aware", AS_OF - days(9)),
+        recorded("won", AS_OF - days(5), AS_OF),
+        recorded("keen", AS_OF - days(1)),
+    ]
+
+    assert of_the_record(history, AS_OF - ONE_US)[2:] == [1, 0, 1]
+    assert of_the_record(history, AS_OF)[2:] == [2, 1, 2]
+
+
+def test_of_stages_begun_at_once_the_one_recorded_last_counts_and_then_the_furthest() -> None:
+    since = AS_OF - days(3)
+    corrected = [recorded("won", since), recorded("aware", since, AS_OF - days(1))]
+
+    assert of_the_record(corrected, AS_OF - days(2)) == [2, 1, 0, 0, 2]
+    assert of_the_record(corrected) == [0, 3, 0, 0, 0]  # what was corrected never was
+    assert of_the_record([recorded("keen", since), recorded("aware", since)]) == [1, 3, 0, 0, 1]
+
+
+def test_a_stage_that_the_journey_does_not_know_is_an_unheard_of_touchpoint() -> None:
+    history = [Touch(AS_OF - days(1)), recorded("lost", AS_OF)]
+
+    assert of_the_history(history)["unheard_of_share"] == 0.5
+    assert of_any(history, AS_OF)["ever"] == 2
+    assert np.isnan(of_the_record(history)[0])
+
+
+def test_only_the_channel_of_the_crm_records_stages() -> None:
+    history = [Touch(AS_OF, "web", "stage: keen")]
+
+    assert of_any(history, AS_OF)["ever"] == 1
+    assert np.isnan(of_the_record(history)[0])
+
+
+def test_a_hidden_record_is_not_read() -> None:
+    rows = rows_at(SIX_RECORDED, [AS_OF], hidden_action="stage: keen")
+
+    assert rows[0, -len(RECORD_MEASURES) :].tolist() == [2, 20, 1, 0, 2]  # aware, won
+
+
+# Windows, half-lives and sessions of one's own
+
+
+def with_spans(**spans: Any) -> Rows:
+    log = EventLog.from_records([("ada", SIX)])
+    return rows_of(log, [0], [AS_OF], vocabulary=replace(VOCABULARY, spans=Spans(**spans)))[0]
+
+
+def test_windows_and_half_lives_may_be_chosen() -> None:
+    of_any = with_spans(windows_days=(8, 2), half_lives_days=(1,))[:11].tolist()
+
+    # Within 2 and 8 days and ever; 1/2 for the chat, 2^-7 for the view, 2^-(23.5 / 24) for the purchase, then older.
+    assert of_any[:3] == [2, 3, 6]
+    assert of_any[3] == pytest.approx(0.5 + 2**-7 + 2 ** -(23.5 / 24) + 2**-30, rel=1e-6)
+    assert of_any[4:] == pytest.approx([0.979167, 365, 0, 2, 20, 5, -1], rel=5e-6)
+
+
+def test_measures_of_30_days_mean_30_days_whatever_windows_are_chosen() -> None:
+    usual, chosen = rows_at(SIX, [AS_OF])[0], with_spans(windows_days=(2,), half_lives_days=())
+
+    kinds = len(VOCABULARY.kinds)
+    np.testing.assert_array_equal(chosen[kinds * 9 :], usual[kinds * 16 :])
+    np.testing.assert_array_equal(
+        chosen[: kinds * 9].reshape(kinds, 9)[:, 2:], usual[: kinds * 16].reshape(kinds, 16)[:, 9:]
+    )
+
+
+def test_no_window_and_no_half_life_leave_what_was_ever() -> None:
+    assert with_spans(windows_days=(), half_lives_days=())[:3].tolist() == pytest.approx([6, 0.979167, 365], rel=5e-6)
+
+
+def test_a_session_may_last_over_a_longer_gap() -> None:
+    at = len(VOCABULARY.kinds) * len(MEASURES) + HISTORY_MEASURES.index("sessions")
+
+    assert [with_spans(session_gap_minutes=minutes)[at] for minutes in (29, 30, 6 * 1440)] == [6, 5, 4]
+
+
+# Clocks and calendars
+
+
+def test_an_hour_that_the_clock_shows_twice_is_two_hours() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    first = datetime(2024, 10, 27, 2, 30, tzinfo=berlin)
+    measured = of_the_history([Touch(first), Touch(first.replace(fold=1))], datetime(2024, 10, 28, tzinfo=UTC))
+
+    assert measured["gap_mean_days"] == pytest.approx(1 / 24)
+    assert (measured["sessions"], measured["hour_entropy"]) == (2, pytest.approx(np.log(2)))
+
+
+def test_a_day_on_which_the_clock_leaps_has_23_hours() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    noon = datetime(2024, 3, 30, 12, tzinfo=berlin)
+    next_noon = noon + days(1)  # on the wall, across the change to summer time
+
+    assert of_any([Touch(noon)], next_noon)["days_since_last"] == pytest.approx(23 / 24)
+    assert of_any([Touch(noon)], next_noon)["1d"] == 1
+    assert of_any([Touch(noon)], next_noon + timedelta(hours=1) - ONE_US)["1d"] == 1
+    assert of_any([Touch(noon)], noon.astimezone(UTC) + days(1))["1d"] == 0
+
+
+def test_a_leap_day_is_a_day() -> None:
+    history = [Touch(datetime(2024, 2, 28, 12, tzinfo=UTC)), Touch(datetime(2024, 2, 29, 12, tzinfo=UTC))]
+    march = datetime(2024, 3, 1, 12, tzinfo=UTC)
+
+    assert [of_the_history(history, march)[name] for name in ("gap_mean_days", "active_days")] == [1, 2]
+    assert of_any(history, march)["days_since_first"] == 2
+    # From one leap day to the day before the next March there are 365 days, and a year ends one day early.
+    assert of_any(history[1:], datetime(2025, 2, 28, 12, tzinfo=UTC))["365d"] == 0
+    assert of_any(history[1:], datetime(2025, 2, 28, 12, tzinfo=UTC) - ONE_US)["365d"] == 1
+
+
+def test_one_instant_is_the_same_at_any_offset() -> None:
+    india, west = timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-8))
+    moved = [
+        replace(touch, occurred_at=touch.occurred_at.astimezone(zone))
+        for touch, zone in zip(SIX, [india, west] * 3, strict=True)
+    ]
+
+    np.testing.assert_array_equal(rows_at(moved, [AS_OF.astimezone(india)]), rows_at(SIX, [AS_OF]))
+
+
+def test_a_clock_that_runs_ahead_counts_when_the_touchpoint_is_said_to_have_occurred() -> None:
+    ahead = Touch(AS_OF, recorded_at=AS_OF - timedelta(seconds=90))  # the phone's clock is 90 s ahead of the server's
+
+    assert [of_any([ahead], moment)["ever"] for moment in (AS_OF - timedelta(seconds=90), AS_OF - ONE_US, AS_OF)] == [
+        0,
+        0,
+        1,
+    ]
+
+
+def test_rows_of_the_future_change_nothing() -> None:
+    future = [Touch(datetime(9999, 12, 31, tzinfo=UTC), value=5), recorded("won", datetime(2124, 1, 1, tzinfo=UTC))]
+
+    np.testing.assert_array_equal(rows_at(SIX + future, [AS_OF]), rows_at(SIX, [AS_OF]))
+
+
+def test_of_a_customer_merged_upstream_each_event_counts_once() -> None:
+    """Both ids were rewritten to one: what both held is one touchpoint, known since it was first known."""
+    of_one = [Touch(AS_OF - days(9), event_id="e1"), Touch(AS_OF - days(4), event_id="e2")]
+    of_other = [Touch(AS_OF - days(9), event_id="e1", recorded_at=AS_OF), Touch(AS_OF - days(1), event_id="e3")]
+    apart = EventLog.from_records([("one", of_one), ("other", of_other)])
+
+    assert rows_of(apart, [0, 1], [AS_OF] * 2)[:, 5].tolist() == [2, 2]  # any touchpoint: times ever
+    assert of_any(of_one + of_other, AS_OF)["ever"] == 3
+    assert of_any(of_other + of_one, AS_OF - days(9))["ever"] == 1
+    assert of_the_history(of_one + of_other)["gap_mean_days"] == 4
+
+
 # What must hold for any history.
 
 moments = st.builds(
@@ -421,6 +703,10 @@ touches = st.builds(
     text=st.sampled_from([None, "Hi"]),
     recorded_at=st.none() | moments,
 )
+records = st.builds(
+    recorded, st.sampled_from(["aware", "keen", "won", "lost"]), since=moments, recorded_at=st.none() | moments
+)
+touches = touches | records
 histories = st.lists(touches, max_size=8)
 named = st.builds(
     lambda touch, event_id: Touch(**(vars(touch) | {"event_id": event_id})), touches, st.sampled_from("abc")
@@ -436,6 +722,36 @@ def test_what_becomes_known_later_changes_nothing(history: list[Touch], as_of: d
     known = [touch for touch in history if is_known(touch, as_of)]
 
     np.testing.assert_array_equal(rows_at(history, [as_of]), rows_at(known, [as_of]))
+
+
+@given(history=st.lists(records, max_size=8), as_of=moments)
+def test_the_record_is_what_its_words_say(history: list[Touch], as_of: datetime) -> None:
+    known = [touch for touch in history if is_known(touch, as_of) and touch.action != "stage: lost"]
+    order = sorted(
+        known,
+        key=lambda touch: (
+            touch.occurred_at,
+            max(touch.occurred_at, touch.recorded_at or touch.occurred_at),
+            VOCABULARY.stages.index(touch.action.removeprefix("stage: ")),
+        ),
+    )
+    last_of_each_moment = {
+        touch.occurred_at: VOCABULARY.stages.index(touch.action.removeprefix("stage: ")) for touch in order
+    }
+    entered: list[tuple[datetime, int]] = []
+    for since, stage in last_of_each_moment.items():
+        if not entered or entered[-1][1] != stage:
+            entered.append((since, stage))
+    stages = [stage for _, stage in entered]
+    steps_back = sum(after < before for before, after in pairwise(stages))
+    expected = [
+        stages[-1] if stages else np.nan,
+        (as_of - entered[-1][0]) / days(1) if entered else np.nan,
+        max(len(stages) - 1, 0),
+        steps_back,
+        max(stages, default=np.nan),
+    ]
+    assert of_the_record(history, as_of) == pytest.approx(expected, nan_ok=True, rel=1e-6)
 
 
 @given(crowd=st.lists(histories, min_size=1, max_size=4), as_of=moments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -13,6 +13,7 @@ from features.aggregate import width
 from features.catalog import Feature, touchpoint_features
 from features.conversations import MESSAGE_FEATURES
 from features.event_log import EventLog
+from features.journey import Spans
 from features.vocabulary import OTHER, Kind, Vocabulary, learn_vocabulary
 
 
@@ -91,6 +92,9 @@ OF_THE_HISTORY = [
     "furthest action reached",
     "how far along the last action is",
     "recent values against the own mean",
+    "how far along the second-last action is",
+    "how far along the third-last action is",
+    "variety of hours of the week",
 ]
 
 
@@ -113,6 +117,36 @@ def test_every_column_is_named_in_words_in_the_order_of_the_columns() -> None:
     assert names(touchpoint_features(VOCABULARY)) == of_kinds + OF_THE_HISTORY
 
 
+def test_transitions_and_recorded_stages_come_last() -> None:
+    vocabulary = replace(VOCABULARY, transitions=(("viewed", OTHER),), stages=("keen", "won"), stages_recorded=True)
+
+    assert names(touchpoint_features(vocabulary))[-6:] == [
+        "steps from viewed to (other)",
+        "stage recorded by the CRM",
+        "days in the stage recorded by the CRM",
+        "changes of the recorded stage",
+        "steps back of the recorded stage",
+        "furthest stage recorded by the CRM",
+    ]
+    assert len(touchpoint_features(vocabulary)) == width(vocabulary)
+
+
+def test_chosen_windows_half_lives_and_sessions_are_named() -> None:
+    spans = Spans(windows_days=(14, 1), half_lives_days=(5,), session_gap_minutes=45)
+    features = touchpoint_features(replace(VOCABULARY, spans=spans))
+
+    assert names(features)[:5] == [
+        "any touchpoint: times in 1 day",
+        "any touchpoint: times in 14 days",
+        "any touchpoint: times ever",
+        "any touchpoint: decayed count, half-life 5 days",
+        "any touchpoint: days since the last",
+    ]
+    assert len(features) == width(replace(VOCABULARY, spans=spans))
+    (sessions,) = [feature for feature in features if feature.name == "sessions"]
+    assert sessions.meaning == "A gap of over 45 minutes closes a session."
+
+
 def test_a_feature_says_its_unit_and_what_it_means() -> None:
     by_name = {feature.name: feature for feature in touchpoint_features(VOCABULARY)}
 
@@ -128,9 +162,16 @@ def test_a_feature_says_its_unit_and_what_it_means() -> None:
 words = st.sampled_from(["web", "email", OTHER, "web / viewed", "viewed", "viewed / web", "company", "é", " "])
 
 
-@given(shown=st.lists(st.builds(Touch, channel=words, action=words, campaign=st.none() | words), max_size=8))
-def test_there_is_a_feature_for_each_column_and_no_name_comes_twice(shown: list[Touch]) -> None:
-    log = EventLog.from_records([(f"c{i}", [touch]) for i, touch in enumerate(shown * 10)])
+@given(
+    shown=st.lists(st.builds(Touch, channel=words, action=words, campaign=st.none() | words), max_size=8),
+    moments=st.lists(st.datetimes(timezones=st.just(UTC)), min_size=8, max_size=8),
+)
+def test_there_is_a_feature_for_each_column_and_no_name_comes_twice(
+    shown: list[Touch], moments: list[datetime]
+) -> None:
+    alone = [[touch] for touch in shown]
+    together = [replace(touch, occurred_at=moment) for touch, moment in zip(shown, moments, strict=False)]
+    log = EventLog.from_records([(f"c{i}", history) for i, history in enumerate([*alone, together] * 10)])
     vocabulary = learn_vocabulary(log, np.ones(len(log), dtype=np.bool_))
 
     features = names([*touchpoint_features(vocabulary), *MESSAGE_FEATURES])

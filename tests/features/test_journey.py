@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from features.errors import BadUsage
-from features.journey import DEFAULT_JOURNEY, Conversion, Evidence, Journey, Rule, conversion_column, load_journey
+from features.journey import (
+    DEFAULT_JOURNEY,
+    Conversion,
+    Evidence,
+    Journey,
+    Rule,
+    Spans,
+    conversion_column,
+    load_journey,
+)
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
 
@@ -117,6 +126,22 @@ def test_without_a_horizon_the_conversion_is_in_the_end() -> None:
 
 def test_horizons_are_kept_ascending() -> None:
     assert Conversion(actions=("bought",), horizons_days=(90, 7, 30)).horizons == (7, 30, 90)
+
+
+def test_windows_and_half_lives_are_kept_ascending_and_survive_json() -> None:
+    spans = "features = { windows_days = [90, 14], half_lives_days = [], session_gap_minutes = 60 }\n"
+    journey = Journey.from_dict(tomllib.loads(spans + THREE_STAGES))
+
+    assert journey.features == Spans(windows_days=(14, 90), half_lives_days=(), session_gap_minutes=60)
+    assert Journey.from_dict(json.loads(json.dumps(journey.to_dict()))) == journey
+
+
+def test_without_spans_a_journey_looks_back_as_is_usual() -> None:
+    assert Journey.from_dict(tomllib.loads(THREE_STAGES)).features.model_dump(mode="json") == {
+        "windows_days": [1, 7, 30, 90, 365],
+        "half_lives_days": [3, 30, 180],
+        "session_gap_minutes": 30,
+    }
 
 
 def test_evidence_matches_a_channel_and_an_action_together() -> None:

@@ -213,6 +213,10 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         [conversion]
         actions = ["bought"]
         horizons_days = [0, 30, 30]
+        [features]
+        windows_days = [7, 30, 7]
+        half_lives_days = [0, 3.5]
+        session_gap_minute = 30
         [labels]
         rules = [
           { stage = "nwe", when = "any" },
@@ -229,12 +233,28 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         "'stages' in the journey: 'buyer', 'buyer' would share the score column 'stage_buyer'; name each stage once",
         "entry 1 of 'horizons_days' in [conversion]: expected 1 or more, found 0",
         "'at_least' in rule 2 of [labels]: expected 1 or more, found 0",
+        "'windows_days' in [features]: 7 is listed twice; list each number of days once",
+        "entry 1 of 'half_lives_days' in [features]: expected 1 or more, found 0",
+        "entry 2 of 'half_lives_days' in [features]: expected a whole number, found 3.5",
+        "unknown key 'session_gap_minute' in [features]; did you mean 'session_gap_minutes'?",
         "unknown key 'nam' in the journey; did you mean 'name'?",
         "'horizons_days' in [conversion]: 30 is listed twice; list each horizon once",
         "rule 2 of [labels]: says nothing to look for; give 'actions', 'channels' or when = \"any\"",
         "rule 1 of [labels] is for an unknown stage 'nwe'; did you mean 'new'?",
         "rule 3 of [labels] comes after an unknown stage 'curious'; expected one of 'new', 'buyer', 'buyer'",
     ]
+
+
+def test_spans_that_are_broken_are_told_with_those_that_come_twice() -> None:
+    features = "[features]\nwindows_days = [7, 0, 7]\nsession_gap_minutes = 0\nhalf_lives_days = ["
+    half_lives = ", ".join(str(days) for days in range(1, 22))
+
+    assert faults_of(f"{THREE_STAGES}{features}{half_lives}]") == (
+        "entry 2 of 'windows_days' in [features]: expected 1 or more, found 0",
+        "'half_lives_days' in [features]: expected at most 20 entries, found a list of 21",
+        "'session_gap_minutes' in [features]: expected 1 or more, found 0",
+        "'windows_days' in [features]: 7 is listed twice; list each number of days once",
+    )
 
 
 def test_no_trace_of_the_checking_library_is_shown(tmp_path: Path) -> None:

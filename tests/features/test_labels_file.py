@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from features.errors import BadData
-from features.labels_file import Labels, StageHistory, read_labels
+from features.labels_file import Labels, read_labels
+from features.stage_history_file import StageHistory
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
 NEXT_DAY = datetime(2024, 1, 2, tzinfo=UTC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -132,6 +132,18 @@ def test_the_conversation_leaves_the_touchpoints_columns_as_they_are() -> None:
     assert read.dtype == np.float32
     assert read.shape == (2, len(feature_catalog(VOCABULARY, reads_text=True)))
     np.testing.assert_array_equal(read[:, : silent.shape[1]], silent)
+
+
+def test_words_in_a_recorded_stage_are_not_a_message() -> None:
+    embed, touches = ToyEmbed(), [Touch(1), Touch(2, "crm", "stage: keen", "A note", "company")]
+    vocabulary = replace(VOCABULARY, stages=("keen", "won"))
+    log = EventLog.from_records([("ada", touches)])
+    rows = build_rows(log, vocabulary, np.zeros(2, dtype=np.bool_), np.array([0]), np.array([to_us(at(3))]), embed)
+
+    assert embed.asked == []
+    np.testing.assert_array_equal(
+        rows.features, build(EventLog.from_records([("ada", touches[:1])]), [0], [at(3)], ToyEmbed()).features
+    )
 
 
 def test_hidden_touchpoints_are_in_no_column() -> None:

@@ -100,6 +100,17 @@ def test_the_default_journey_is_read_off_six_touchpoints() -> None:
     ]
 
 
+def test_no_rule_takes_a_stage_that_the_crm_recorded_for_a_touchpoint() -> None:
+    frame = journey(
+        Rule(stage="a", when="any"), Rule(stage="b", channels=("crm",)), Rule(stage="c", actions=("stage: c",))
+    )
+    recorded, unknown = Touch(1, "stage: c", "crm", actor="company"), Touch(2, "stage: z", "crm", actor="company")
+
+    assert stages(frame, [recorded], [day(9)]) == furthest(frame, [recorded], [day(9)]) == [-1]
+    assert stages(frame, [recorded, unknown], [day(9)]) == [1]
+    assert stages(frame, [recorded, Touch(3, "stage: c")], [day(9)]) == [2]
+
+
 def test_a_touchpoint_counts_from_its_own_microsecond_on() -> None:
     moments = [day(30) - ONE_US, day(30), day(30) + ONE_US]
 

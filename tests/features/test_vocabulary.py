@@ -266,6 +266,80 @@ def test_the_actions_stand_in_the_order_in_which_they_usually_occur_first() -> N
     assert learn(log).codes(log_of(Touch(action="bought"), Touch(action="sang"))).place.tolist() == [2, -1]
 
 
+# The commonest steps
+
+
+def acted(*actions: str) -> list[Touch]:
+    return [Touch(action=action, occurred_at=START + i * ONE_US) for i, action in enumerate(actions)]
+
+
+def test_transitions_are_the_steps_that_enough_customers_have_taken() -> None:
+    often = [acted("viewed", "viewed", "asked", "sang", "whistled", "bought") for _ in range(10)]
+    rare = [acted("asked", "viewed") for _ in range(9)]
+    log = EventLog.from_records([(f"c{i}", history) for i, history in enumerate(often + rare)])
+    only_often = learn_vocabulary(log, np.array([log.actions[code] != "asked" for code in log.action]))
+
+    assert names(learn(log), "action") == ["viewed", "asked", "sang", "whistled", "bought", OTHER]
+    assert learn(log).transitions == (
+        ("viewed", "asked"),
+        ("asked", "sang"),
+        ("sang", "whistled"),
+        ("whistled", "bought"),
+    )
+    assert only_often.transitions == (("viewed", "sang"), ("sang", "whistled"), ("whistled", "bought"))
+
+
+def test_rare_actions_step_as_others() -> None:
+    histories = [acted("viewed", f"rare {i}", f"rarer {i}", "viewed") for i in range(10)]
+
+    learned = learn(EventLog.from_records([(f"c{i}", history) for i, history in enumerate(histories)]))
+    assert learned.transitions == (("viewed", OTHER), (OTHER, "viewed"))
+
+
+def test_of_the_transitions_the_12_most_widespread_stay() -> None:
+    histories = [acted(f"a{i}", f"b{i}") for i in range(13) for _ in range(10 + (i != 4))]
+    log = EventLog.from_records([(f"c{i}", history) for i, history in enumerate(histories)])
+
+    assert set(learn(log).transitions) == {(f"a{i}", f"b{i}") for i in range(13) if i != 4}
+
+
+def test_transitions_that_are_written_alike_are_one() -> None:
+    histories = [acted(*actions) for actions in [("a", "b to c"), ("a to b", "c")] for _ in range(10)]
+    log = EventLog.from_records([(f"c{i}", history) for i, history in enumerate(histories)])
+
+    assert len(learn(log).transitions) == 1
+
+
+def test_no_step_leads_from_one_customer_to_the_next() -> None:
+    log = EventLog.from_records([(f"c{i}", [Touch(action="asked" if i % 2 else "viewed")]) for i in range(40)])
+
+    assert learn(log).transitions == ()
+
+
+# What a CRM recorded
+
+
+def test_recorded_stages_are_no_kind_of_touchpoint() -> None:
+    recorded = [(12, Touch("crm", "stage: keen", "company")), (12, Touch("crm", "stage: lost", "company"))]
+    log = log_of_customers((12, Touch("web", "viewed")), *recorded)
+    learned = learn_vocabulary(log, np.ones(len(log), dtype=np.bool_), ("keen", "won"))
+
+    assert learned.stages_recorded
+    assert names(learned, "action") == ["stage: lost", "viewed", OTHER]
+    assert learned.known_actions == {"viewed", "stage: lost"}
+    assert learned.codes(log).stage.tolist() == [{"stage: keen": 0}.get(action, -1) for action in log.actions]
+    assert log.channels[learned.codes(log).crm] == "crm"
+
+
+def test_only_stages_that_some_row_may_know_are_seen() -> None:
+    log = log_of_customers((12, Touch("web", "viewed")), (12, Touch("crm", "stage: keen", "company")))
+    known = np.array([log.channels[code] != "crm" for code in log.channel])
+
+    assert not learn_vocabulary(log, known, ("keen", "won")).stages_recorded
+    assert not learn(log).stages_recorded  # of a journey without such a stage
+    assert learn(log).codes(log_of(Touch("web"))).crm not in range(2)
+
+
 # What is stored and what must not matter
 
 

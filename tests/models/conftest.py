@@ -64,7 +64,7 @@ def rows(log: EventLog) -> tuple[Int64s, Int64s]:
 
 @pytest.fixture(scope="session")
 def reader(log: EventLog) -> Reader:
-    vocabulary = learn_vocabulary(log, np.ones(len(log), dtype=np.bool_))
+    vocabulary = learn_vocabulary(log, np.ones(len(log), dtype=np.bool_), DEFAULT_JOURNEY.stages)
     blind = Reader(DEFAULT_JOURNEY, vocabulary, True, True, no_market(vocabulary, DEFAULT_JOURNEY))
     moment = np.array([to_us(datetime(2025, 1, 1, tzinfo=UTC))], dtype=np.int64)
     return replace(blind, market=blind.survey(log, moment))

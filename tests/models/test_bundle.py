@@ -17,6 +17,7 @@ import safetensors.numpy
 
 from features.errors import BadEnvironment, BadUsage
 from features.event_log import EventLog
+from features.journey import DEFAULT_JOURNEY, Spans
 from features.market import Market
 from features.rows import Embed
 from models import bundle
@@ -84,6 +85,23 @@ def test_who_may_read_a_folder_may_read_the_bundle(written: Path, tmp_path: Path
     (tmp_path / "folder").mkdir()
 
     assert written.stat().st_mode == (tmp_path / "folder").stat().st_mode
+
+
+def test_how_recorded_stages_are_read_and_the_chosen_windows_are_kept(model: JourneyModel, tmp_path: Path) -> None:
+    spans = Spans(windows_days=(14,), half_lives_days=(5, 50), session_gap_minutes=60)
+    vocabulary = replace(
+        model.reader.vocabulary, stages_recorded=True, spans=spans, transitions=(("viewed_pricing", "asked"),)
+    )
+    reader = replace(
+        model.reader,
+        journey=DEFAULT_JOURNEY.model_copy(update={"features": spans}),
+        vocabulary=vocabulary,
+        stage_by_rule=False,
+        stage_by_record=True,
+    )
+    save_bundle(replace(model, reader=reader), None, tmp_path / "bundle")
+
+    assert load_bundle(tmp_path / "bundle").model.reader == reader
 
 
 def test_what_is_read_is_what_was_written(

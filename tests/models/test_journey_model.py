@@ -82,6 +82,54 @@ def test_labels_that_were_brought_hide_nothing() -> None:
     assert times_ever(reader, asked.stage.features) == [5, 1]
 
 
+RECORDED = [
+    *(
+        touch(day, f"stage: {stage}", "ada", channel="crm", actor="company")
+        for day, stage in ((1, "awareness"), (8, "advocacy"))
+    ),
+    touch(2, "stage: conversion", "bob", channel="crm", actor="company"),
+]
+RECORDED_STAGE = "stage recorded by the CRM"
+
+
+def recorded_stages(reader: Reader, features: Float32s) -> list[float]:
+    return features[:, reader.column_of[RECORDED_STAGE]].tolist()
+
+
+def recording_reader(log: EventLog, **changed: Any) -> Reader:
+    vocabulary = learn_vocabulary(log, np.ones(len(log), dtype=np.bool_), DEFAULT_JOURNEY.stages)
+    return reader_of(log, vocabulary=vocabulary, **changed)
+
+
+@pytest.mark.parametrize("by_rule", [True, False])
+def test_both_models_see_the_stage_that_the_crm_recorded(by_rule: bool) -> None:
+    log = log_of(SIX + RECORDED)
+    reader = recording_reader(log, stage_by_rule=by_rule)
+    asked = reader.read(log, *at(10, 0, 1), embed=None)
+
+    assert reader.stage_reads_record
+    assert recorded_stages(reader, asked.conversion.features) == [3, 2]
+    assert recorded_stages(reader, asked.stage.features) == [3, 2]
+
+
+def test_a_stage_model_whose_labels_the_crm_recorded_does_not_see_them() -> None:
+    log = log_of(SIX + RECORDED)
+    reader = recording_reader(log, stage_by_rule=False, stage_by_record=True)
+    asked = reader.read(log, *at(10, 0, 1), embed=None)
+
+    assert not reader.stage_reads_record
+    assert recorded_stages(reader, asked.conversion.features) == [3, 2]
+    assert np.isnan(recorded_stages(reader, asked.stage.features)).all()
+    assert times_ever(reader, asked.stage.features) == times_ever(reader, asked.conversion.features) == [5, 1]
+
+
+def test_labels_that_the_crm_recorded_hide_nothing_that_is_not_read() -> None:
+    log = log_of(SIX)
+    asked = recording_reader(log, stage_by_rule=False, stage_by_record=True).read(log, *at(10, 0, 1), embed=None)
+
+    assert asked.stage is asked.conversion
+
+
 def test_what_the_journey_hides_nobody_sees() -> None:
     log = log_of(SIX)
     hiding = DEFAULT_JOURNEY.model_copy(update={"labels": StageLabels(hide=Hide(actions=("visited", "sent")))})

@@ -206,6 +206,17 @@ def test_where_conversions_repeat_nobody_is_done(variant: Callable[..., Scorer],
     assert None not in one(repeatable, [touchpoint(9, "purchase")]).values()
 
 
+def test_a_stage_that_the_crm_recorded_is_no_conversion(variant: Callable[..., Scorer], plain_bundle: Path) -> None:
+    model: JourneyModel = load_bundle(plain_bundle).model
+    journey = model.reader.journey.to_dict()
+    journey["conversion"]["actions"] = ["stage: active"]
+    scorer = variant(reader=replace(model.reader, journey=Journey.from_dict(journey)))
+    recorded = Touchpoint(touchpoint(8).occurred_at, "crm", "stage: active", actor="company")
+
+    assert None not in one(scorer, [touchpoint(5), recorded]).values()
+    assert None in one(scorer, [touchpoint(5), touchpoint(8, "stage: active")]).values()
+
+
 def test_of_the_market_exactly_those_who_bought_have_null_conversions(
     market: pl.DataFrame, market_rows: list[Row]
 ) -> None:

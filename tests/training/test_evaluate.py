@@ -13,7 +13,15 @@ from features.errors import BadData
 from features.journey import DEFAULT_JOURNEY
 from models.journey_model import JourneyModel
 from training.baselines import recency, stage_recency
-from training.evaluate import Forecasts, Judgement, forecast_rows, gains_over_recency, judge, judge_model
+from training.evaluate import (
+    Forecasts,
+    Judgement,
+    forecast_rows,
+    gains_over_recency,
+    is_stage_judged,
+    judge,
+    judge_model,
+)
 from training.labels import LabelledRows
 from training.split import FOLDS, person_folds
 
@@ -203,6 +211,28 @@ def test_a_stage_that_is_known_by_other_means_is_not_judged(fitted: JourneyModel
     judgement = judge_model(fitted, others.log, brought, embed, seed=0)
 
     assert (list(judgement.conversion), judgement.stage) == (["conversion_30d", "conversion_90d"], {})
+
+
+@pytest.mark.parametrize(
+    ("by_rule", "by_record", "model_by_rule", "model_reads", "is_judged"),
+    [
+        (True, False, True, True, True),
+        (False, False, False, True, True),
+        (False, True, False, False, True),
+        (False, True, False, True, False),
+        (False, True, True, False, False),
+        (True, False, False, False, False),
+    ],
+    ids=["rules", "labels", "history, unseen", "history, seen", "history for rules", "rules for labels"],
+)
+def test_a_stage_is_judged_by_labels_that_the_model_does_not_read(
+    fitted: JourneyModel, by_rule: bool, by_record: bool, model_by_rule: bool, model_reads: bool, is_judged: bool
+) -> None:
+    rows = replace(rows_of([[0]] * 8), stage_by_rule=by_rule, stage_by_record=by_record)
+    vocabulary = replace(fitted.reader.vocabulary, stages_recorded=model_reads)
+    reader = replace(fitted.reader, vocabulary=vocabulary, stage_by_rule=model_by_rule)
+
+    assert is_stage_judged(reader, rows) == is_judged
 
 
 def test_rows_that_hold_nothing_forecast_are_refused(fitted: JourneyModel, others, embed) -> None:

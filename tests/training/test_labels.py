@@ -275,6 +275,31 @@ def test_of_stages_begun_at_once_the_one_recorded_last_counts() -> None:
     assert one.stage.tolist() == other.stage.tolist() == [0] * 8 + [1] * 8
 
 
+def test_labels_are_the_same_with_and_without_recorded_stages_among_the_touchpoints() -> None:
+    begun = [
+        touch(n, "stage: won", who, channel="crm", actor="company") for n in (-400, 70, 90) for who in ("ada", "bob")
+    ]
+    history = stage_history(("ada", "keen", day(21)))
+    brought = labels_of(("ada", day(30), None, None, None), ("bob", day(65), None, None, None))
+
+    for label in (
+        lambda log: rows_by_rule(journey(10), log),
+        lambda log: rows_by_stage_history(journey(10), log, history),
+        lambda log: rows_by_labels(journey(10), log, brought),
+    ):
+        one, other = label(log_of(SIX)), label(log_of(SIX + begun))
+        for column in ("customer", "as_of_us", "stage", "converted"):
+            np.testing.assert_array_equal(getattr(one, column), getattr(other, column))
+        assert (one.customer_id, one.left_out) == (other.customer_id, other.left_out)
+
+
+def test_labels_say_where_the_stage_comes_from() -> None:
+    log, history = log_of(SIX), stage_history(("ada", "won", day(1)))
+
+    assert rows_by_stage_history(journey(10), log, history).stage_by_record
+    assert not rows_by_rule(journey(10), log).stage_by_record
+
+
 def test_beside_a_stage_history_conversions_come_from_the_touchpoints() -> None:
     log = log_of(SIX)
     rows, by_rule = (
