@@ -20,6 +20,7 @@ import numpy.typing as npt
 import onnx
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.models import Normalize
 from torch import nn
 from torch.nn import functional
 from transformers.utils import logging
@@ -30,6 +31,7 @@ MIGRATION_STRENGTH: Final = 0.75
 SMALLEST: Final = 1e-5
 OPSET: Final = 17
 MOST_TOKENS: Final = 512
+TOKENS_AT_ONCE: Final = 512
 
 
 class TracedModel(NamedTuple):
@@ -51,6 +53,35 @@ def trace_sentence_model(folder: Path, calibration: Sequence[str], probes: Seque
         probe_vectors = _encode(model, probes)
         _smooth(model, calibration)
         return TracedModel(_graph(model), _tokenizer_json(model), model.max_seq_length, probe_vectors)
+
+
+class TokenOutputs(NamedTuple):
+    """What a model says of each token of its vocabulary alone, and what belongs to it."""
+
+    outputs: npt.NDArray[np.float32]  # [tokens, dimension]
+    tokens: list[str]
+    tokenizer_json: str  # truncating at max_tokens, not padding
+    max_tokens: int
+
+
+def token_outputs(folder: Path) -> TokenOutputs:
+    """Ask the model of a sentence-transformers folder for every token of its vocabulary, between its two marks.
+
+    Raises `BadEnvironment` if it cannot be loaded.
+    """
+    with _one_thread(), torch.no_grad():
+        model = _load(folder)
+        tokenizer = model.tokenizer
+        tokens: list[str] = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+        first, last = tokenizer("").input_ids
+        one_text = OneText(model).eval()
+        outputs = [
+            one_text.unscaled(
+                torch.tensor([[first, token, last] for token in range(start, min(start + TOKENS_AT_ONCE, len(tokens)))])
+            )
+            for start in range(0, len(tokens), TOKENS_AT_ONCE)
+        ]
+        return TokenOutputs(torch.cat(outputs).numpy(), tokens, _tokenizer_json(model), model.max_seq_length)
 
 
 class SmoothedLinear(nn.Module):
@@ -77,16 +108,20 @@ class OneText(nn.Module):
     def __init__(self, model: SentenceTransformer) -> None:
         super().__init__()
         self.transformer = model[0].auto_model
-        self.heads = nn.ModuleList(list(model)[1:])
+        self.heads = nn.ModuleList(head for head in list(model)[1:] if not isinstance(head, Normalize))
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        return functional.normalize(self.unscaled(input_ids))
+
+    def unscaled(self, input_ids: torch.Tensor) -> torch.Tensor:
         features = {
             "token_embeddings": self.transformer(input_ids=input_ids).last_hidden_state,
             "attention_mask": torch.ones_like(input_ids),
         }
         for head in self.heads:
             features = head(features)
-        return functional.normalize(features["sentence_embedding"])
+        sentence: torch.Tensor = features["sentence_embedding"]
+        return sentence
 
 
 def _load(folder: Path) -> SentenceTransformer:
