@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
+from features.anchors import embed_anchors
 from features.embedder import Embedder, Vectors
 from features.event_log import EventLog, Floats
 from features.rows import build_rows
@@ -103,7 +105,7 @@ def interleaved(
     _encode(peer, texts[:4])
     for trial in range(trials):
         some = texts[trial * share : (trial + 1) * share]
-        works: list[Callable[[], object]] = [lambda some=some: own.embed(some), lambda some=some: _encode(peer, some)]
+        works = [partial(own.embed, some), partial(_encode, peer, some)]
         control = _control_gflops(threads)
         turn = slice(None, None, 1 if trial % 2 == 0 else -1)
         own_s, peer_s = [_seconds(work) for work in works[turn]][turn]
@@ -123,7 +125,8 @@ def scored_twice(folder: Path) -> Iterator[tuple[int, int]]:
     with tempfile.TemporaryDirectory() as scratch:
         for _ in range(2):
             embedder = Embedder.with_cache(folder, cache_path=Path(scratch) / "vectors.sqlite")
-            build_rows(log, vocabulary, hidden, customer, moments, embedder.embed)
+            anchors = embed_anchors({}, embedder.embed)
+            build_rows(log, vocabulary, hidden, customer, moments, embedder.embed, anchors)
             embedder.close()
             yield len(customer), embedder.texts_computed
 

@@ -48,7 +48,8 @@ LEAST_MEAN_COSINE: Final = 0.99
 def exported_embedder(source: str) -> Path:
     """The embedder folder of `source` in the user's cache, exported there the first time it is asked for.
 
-    `source` is "minilm", "static" or a sentence-transformers folder. Several processes may ask at once: the folder appears whole,
+    `source` is "minilm", "static" or a sentence-transformers folder. Several processes may ask at once: the folder
+    appears whole,
     by one rename. Raises `BadUsage` and `BadEnvironment` as `export_embedder` does.
     """
     source_folder = _source_folder(source)

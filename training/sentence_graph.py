@@ -20,7 +20,7 @@ import numpy.typing as npt
 import onnx
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.models import Normalize
+from sentence_transformers.base.modules.normalize import Normalize
 from torch import nn
 from torch.nn import functional
 from transformers.utils import logging

@@ -38,7 +38,8 @@ def principal_components(outputs: Matrix, dimension: int) -> Matrix:
     _, axes = np.linalg.eigh(centred.T @ centred)
     chosen = axes[:, ::-1][:, :dimension]
     chosen = chosen * np.sign(chosen[np.abs(chosen).argmax(axis=0), np.arange(chosen.shape[1])])  # else of either sign
-    return (centred @ chosen).astype(np.float32)
+    components: Matrix = (centred @ chosen).astype(np.float32)
+    return components
 
 
 def token_weights(words: int) -> npt.NDArray[np.float64]:
