@@ -81,7 +81,12 @@ def anchor_features(own: Float32s, recent: Float32s, last: Float32s, anchors: An
     dimension); empty where nothing was said. Shape (rows, 3 + 2 * stages)."""
     tone, tone_recent, tone_last = (_tone(vectors, anchors) for vectors in (own, recent, last))
     of_stages = np.stack([likeness(own, anchors.stages), likeness(last, anchors.stages)], axis=2)
-    columns = [tone[:, None], tone_last[:, None], (tone_recent - tone)[:, None], of_stages.reshape(len(own), -1)]
+    columns = [
+        tone[:, None],
+        tone_last[:, None],
+        (tone_recent - tone)[:, None],
+        of_stages.reshape(len(own), 2 * len(anchors.stages)),
+    ]
     return np.hstack(columns).astype(np.float32)
 
 

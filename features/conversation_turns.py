@@ -113,8 +113,8 @@ def _answers(own, company, occurred_us, last_own_asks, features):  # type: ignor
             out[5] = hours / answered
         if owns > 0:
             unanswered = company[row, 0] < own[row, 0]
-            out[6] = float(unanswered)
-            out[7] = float(unanswered and last_own_asks[row] > 0)
+            out[6] = 1.0 if unanswered else 0.0
+            out[7] = 1.0 if unanswered and last_own_asks[row] > 0 else 0.0
 
 
 @njit(cache=True, nogil=True)
