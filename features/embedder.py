@@ -220,7 +220,7 @@ class Network:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # u8 times s8 saturates in 16 bits on processors without VNNI: there, the path that is exact and half as fast.
-        options.add_session_config_entry("session.x64quantprecision", "0" if _has_vnni() else "1")
+        options.add_session_config_entry("session.x64quantprecision", "0" if has_vnni() else "1")
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
         self._session = onnxruntime.InferenceSession(
             str(folder / MODEL_FILE),
@@ -241,7 +241,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _has_vnni() -> bool:
+def has_vnni() -> bool:
     """Whether products of 8-bit integers are summed in 32 bits at once. Where Linux does not say so: no."""
     try:
         words = CPU_FILE.read_text().split()

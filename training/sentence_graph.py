@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -74,13 +74,9 @@ def token_outputs(folder: Path) -> TokenOutputs:
         tokenizer = model.tokenizer
         tokens: list[str] = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
         first, last = tokenizer("").input_ids
+        texts = torch.tensor([[first, token, last] for token in range(len(tokens))])
         one_text = OneText(model).eval()
-        outputs = [
-            one_text.unscaled(
-                torch.tensor([[first, token, last] for token in range(start, min(start + TOKENS_AT_ONCE, len(tokens)))])
-            )
-            for start in range(0, len(tokens), TOKENS_AT_ONCE)
-        ]
+        outputs = [one_text.unscaled(some) for some in torch.split(texts, TOKENS_AT_ONCE)]
         return TokenOutputs(torch.cat(outputs).numpy(), tokens, _tokenizer_json(model), model.max_seq_length)
 
 
@@ -108,17 +104,21 @@ class OneText(nn.Module):
     def __init__(self, model: SentenceTransformer) -> None:
         super().__init__()
         self.transformer = model[0].auto_model
-        self.heads = nn.ModuleList(head for head in list(model)[1:] if not isinstance(head, Normalize))
+        self.heads = nn.ModuleList(list(model)[1:])
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-        return functional.normalize(self.unscaled(input_ids))
+        return functional.normalize(self.sentence(input_ids, self.heads))
 
     def unscaled(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """As long as the model makes it, one row for each of int64[texts, tokens] texts of one length."""
+        return self.sentence(input_ids, [head for head in self.heads if not isinstance(head, Normalize)])
+
+    def sentence(self, input_ids: torch.Tensor, heads: Iterable[nn.Module]) -> torch.Tensor:
         features = {
             "token_embeddings": self.transformer(input_ids=input_ids).last_hidden_state,
             "attention_mask": torch.ones_like(input_ids),
         }
-        for head in self.heads:
+        for head in heads:
             features = head(features)
         sentence: torch.Tensor = features["sentence_embedding"]
         return sentence
