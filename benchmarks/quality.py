@@ -89,6 +89,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder that holds the five folders")
     parser.add_argument("--only", nargs="+", choices=DATA_SETS, default=DATA_SETS, help="some of them")
+    parser.add_argument(
+        "--embedder", default="minilm", help="as in journeycast train: minilm, static, a folder or none"
+    )
     arguments = parser.parse_args()
     summary = Table(title="Conversion: this program beside recency and prevalence (95 % intervals by person)")
     for heading in ("data", "n", "base rate", "by", "ROC AUC", "average precision", "log loss", "Brier", "ECE"):
@@ -99,7 +102,7 @@ def main() -> None:
     for name in arguments.only:
         started = time.perf_counter()
         data = DataSet.read(arguments.data / name)
-        rows, forecasts = pooled_forecasts(data, _embed(data.log))
+        rows, forecasts = pooled_forecasts(data, _embed(data.log, arguments.embedder))
         judgement = judge(forecasts, data.rows.take(rows), data.rows.horizons_days, data.journey, SEED)
         for target, verdicts in judgement.conversion.items():
             for contender in (MODEL, RECENCY, PREVALENCE):
@@ -127,10 +130,10 @@ def _signed(figure: Estimate) -> str:
     return f"{figure.value:+.3f} [dim]{figure.low:+.3f} to {figure.high:+.3f}[/]"
 
 
-def _embed(log: EventLog) -> Embed | None:
-    if not log.texts:
+def _embed(log: EventLog, source: str) -> Embed | None:
+    if source == "none" or not log.texts:
         return None
-    embedder = Embedder.with_cache(exported_embedder("minilm"), threads=2)
+    embedder = Embedder.with_cache(exported_embedder(source), threads=2)
 
     def embed(texts: Sequence[str]) -> Float32s:
         with Progress(console=console, transient=True) as bars:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
 
 from features.aggregate import Float32s
+from features.anchors import cosine
 from features.catalog import Feature
-from features.event_log import Bools, EventLog, Int64s, is_known
+from features.conversation_turns import RECENT_MESSAGES, TURN_FEATURES, turn_features
+from features.event_log import Bools, EventLog, Int32s, Int64s, is_known
 
 MOST_MESSAGES = 20  # of each side: what came before says little about today and would have to be embedded
 HALF_LIFE_MESSAGES = 4.0
-RECENT_MESSAGES = 3
+_DIGIT = re.compile(r"\d")
 POOLS = ("own messages", "last own messages", "messages by the company")
 
-MESSAGE_FEATURES = (
+WORD_FEATURES = (
     Feature("own messages read", "messages", f"Own messages that count: the last {MOST_MESSAGES} at most."),
     Feature("company messages read", "messages", f"Company messages that count: the last {MOST_MESSAGES} at most."),
     Feature("mean length of own messages", "characters", "Over the own messages read."),
@@ -25,9 +29,16 @@ MESSAGE_FEATURES = (
     Feature("own messages with a question", "share", "Own messages with a question mark / own messages read."),
     Feature("own messages with an exclamation", "share", "Own messages with an exclamation mark / own messages read."),
     Feature("own messages with a link", "share", "Own messages with '://' / own messages read."),
+    Feature("own messages with a number", "share", "Own messages with a digit / own messages read."),
     Feature("change of subject", "cosine", "Likeness of the last own message to the own messages before it."),
     Feature("own words against the company's", "cosine", "Likeness of the own messages to the company's."),
+    Feature(
+        "move towards the company's words",
+        "cosine",
+        "Likeness of the last 3 own messages to the company's - that of the own messages before them.",
+    ),
 )
+MESSAGE_FEATURES = (*WORD_FEATURES, *TURN_FEATURES)
 
 
 @dataclass(frozen=True)
@@ -71,15 +82,38 @@ def pool_messages(log: EventLog, messages: Messages, texts: Int64s, vectors: Flo
 
 
 def message_features(log: EventLog, messages: Messages, texts: Int64s, vectors: Float32s, pools: Float32s) -> Float32s:
-    """How much was said and how, the columns of `MESSAGE_FEATURES`. Shape (rows, 9)."""
-    written = np.array([_written(log.texts[text]) for text in texts], dtype=np.float64).reshape(-1, 4)
-    features = np.full((len(messages.own), len(MESSAGE_FEATURES)), np.nan, dtype=np.float32)
-    _measure(messages.own, messages.company, log.text, texts, written, vectors, pools, features)
-    return features
+    """How much was said, how, and in which turns: the columns of `MESSAGE_FEATURES`. Shape (rows, 21)."""
+    written = np.array([_written(log.texts[text]) for text in texts], dtype=np.float64).reshape(-1, 5)
+    words = np.full((len(messages.own), len(WORD_FEATURES)), np.nan, dtype=np.float32)
+    _measure(messages.own, messages.company, log.text, texts, written, vectors, pools, words)
+    turns = turn_features(
+        messages.own,
+        messages.company,
+        log.occurred_us,
+        log.conversation,
+        own_length=_of_messages(messages.own, log.text, texts, written[:, 0]),
+        company_length=_of_messages(messages.company, log.text, texts, written[:, 0]),
+        last_own_asks=_of_messages(messages.own[:, 0], log.text, texts, written[:, 1]),
+    )
+    return np.hstack([words, turns])
+
+
+def last_own_vectors(log: EventLog, messages: Messages, texts: Int64s, vectors: Float32s) -> Float32s:
+    """Each row's last own message, zeros where there is none. Shape (rows, dimension)."""
+    last: Float32s = _of_messages(messages.own[:, 0], log.text, texts, vectors)
+    return last
+
+
+def _of_messages(events: Int64s, text: Int32s, texts: Int64s, of_texts: Any) -> Any:
+    """What is known of each message's text, from an array with an entry for each of `texts`; zeros for no message."""
+    said = events >= 0
+    found = np.zeros((*events.shape, *of_texts.shape[1:]), of_texts.dtype)
+    found[said] = of_texts[np.searchsorted(texts, text[events[said]])]
+    return found
 
 
 def _written(text: str) -> Sequence[float]:
-    return len(text), "?" in text, "!" in text, "://" in text
+    return len(text), "?" in text, "!" in text, "://" in text, _DIGIT.search(text) is not None
 
 
 @njit(cache=True, nogil=True)
@@ -120,24 +154,14 @@ def _pool(events, text, texts, vectors, weights, pools):  # type: ignore[no-unty
 
 
 @njit(cache=True, nogil=True)
-def _cosine(a, b):  # type: ignore[no-untyped-def]
-    dot, length_a, length_b = 0.0, 0.0, 0.0
-    for k in range(len(a)):
-        dot += a[k] * b[k]
-        length_a += a[k] * a[k]
-        length_b += b[k] * b[k]
-    return dot / np.sqrt(length_a * length_b) if length_a > 0 and length_b > 0 else np.nan
-
-
-@njit(cache=True, nogil=True)
 def _measure(own, company, text, texts, written, vectors, pools, features):  # type: ignore[no-untyped-def]
     dimension = vectors.shape[1]
-    earlier = np.empty(dimension)
+    before_last, before_recent = np.empty(dimension), np.empty(dimension)
     for row in range(len(own)):
         out = features[row]
         owns, companies = 0, 0
         sums = np.zeros(written.shape[1])
-        earlier[:] = 0.0
+        before_last[:], before_recent[:] = 0.0, 0.0
         for rank in range(own.shape[1]):
             companies += int(company[row, rank] >= 0)
             if own[row, rank] < 0:
@@ -146,19 +170,18 @@ def _measure(own, company, text, texts, written, vectors, pools, features):  # t
             sums += written[at]
             if owns == 0:
                 out[3] = written[at, 0]
-            else:
-                for k in range(dimension):
-                    earlier[k] += vectors[at, k]
+            for k in range(dimension):
+                before_last[k] += vectors[at, k] if owns > 0 else 0.0
+                before_recent[k] += vectors[at, k] if owns >= RECENT_MESSAGES else 0.0
             owns += 1
         out[0] = owns
         out[1] = companies
         if owns == 0:
             continue
         out[2] = sums[0] / owns
-        out[4] = sums[1] / owns
-        out[5] = sums[2] / owns
-        out[6] = sums[3] / owns
-        last = vectors[np.searchsorted(texts, text[own[row, 0]])]
-        if owns > 1:
-            out[7] = _cosine(last, earlier)
-        out[8] = _cosine(pools[row, :dimension], pools[row, 2 * dimension :])
+        for k in range(1, len(sums)):
+            out[3 + k] = sums[k] / owns
+        recent, said = pools[row, dimension : 2 * dimension], pools[row, 2 * dimension :]
+        out[8] = cosine(vectors[np.searchsorted(texts, text[own[row, 0]])], before_last)
+        out[9] = cosine(pools[row, :dimension], said)
+        out[10] = cosine(recent, said) - cosine(before_recent, said)

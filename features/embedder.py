@@ -1,4 +1,4 @@
-"""Text becomes a vector: an exported int8 model, run by ONNX Runtime. The only `import onnxruntime`.
+"""Text becomes a vector: by an exported int8 model, or by vectors of its tokens. The only `import onnxruntime`.
 
 Every text is embedded alone. Activations are quantised with one scale for each tensor, so in a padded batch a text's
 vector would depend on its neighbours; alone, a batch job and the endpoint agree to the last bit, and no work is spent
@@ -27,6 +27,7 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from features.errors import BadEnvironment
+from features.static_network import STATIC_FILE, StaticNetwork
 from features.vector_cache import VectorCache, text_hash
 
 Vectors = npt.NDArray[np.float32]
@@ -39,6 +40,8 @@ FORMAT_VERSION: Final = 1  # to be raised whenever an export would give other by
 TEXTS_PER_CHUNK: Final = 256
 SAMPLE_TEXT: Final = "How long does the delivery take, and what does it cost?"
 LEAST_SAMPLE_COSINE: Final = 0.99
+CPU_FILE: Final = Path("/proc/cpuinfo")
+VNNI_FLAGS: Final = frozenset({"avx512_vnni", "avx_vnni"})
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
@@ -61,8 +64,9 @@ def normalise_text(text: str, max_characters: int) -> str:
 class EmbedderCard:
     """What an embedder folder says of itself in `embedder.json`.
 
-    `files` gives each file's SHA-256. `cosine_mean` and `cosine_min` compare with the fp32 source on the probe
-    sentences, measured at export. `sample` is the vector of `SAMPLE_TEXT` on the exporting machine.
+    `files` gives each file's SHA-256: of the tokenizer, and of an ONNX graph or of a static embedder's token vectors.
+    `cosine_mean` and `cosine_min` compare with the fp32 source on the probe sentences, measured at export; None for a
+    static embedder, whose axes are others. `sample` is the vector of `SAMPLE_TEXT` on the exporting machine.
     """
 
     format_version: int
@@ -70,17 +74,22 @@ class EmbedderCard:
     dimension: int
     max_tokens: int
     source_sha256: str
-    cosine_mean: float
-    cosine_min: float
+    cosine_mean: float | None
+    cosine_min: float | None
     files: dict[str, str]
     sample: list[float]
+
+    @property
+    def model_file(self) -> str:
+        return STATIC_FILE if STATIC_FILE in self.files else MODEL_FILE
 
     @staticmethod
     def read(folder: Path) -> EmbedderCard:
         """Read the card and check every file against it; raises `BadEnvironment`."""
         try:
             card = EmbedderCard(**json.loads((folder / CARD_FILE).read_bytes()))
-            damaged = [name for name in (MODEL_FILE, TOKENIZER_FILE) if file_sha256(folder / name) != card.files[name]]
+            needed = (card.model_file, TOKENIZER_FILE)
+            damaged = [name for name in needed if file_sha256(folder / name) != card.files[name]]
         except OSError as fault:
             raise _unusable(folder, f"{fault.strerror}: {Path(str(fault.filename)).name}") from fault
         except (ValueError, TypeError, KeyError) as fault:
@@ -103,6 +112,7 @@ class Embedder:
         self.folder = folder
         self.cache = cache
         self.threads = threads
+        self.texts_computed = 0  # how often the model was run; the others were in the cache
 
     @staticmethod
     def with_cache(folder: Path, threads: int = 1, cache_path: Path | None = None) -> Embedder:
@@ -127,7 +137,7 @@ class Embedder:
     @cached_property
     def sha256(self) -> str:
         """Of the model and the tokenizer: two embedders of one SHA-256 give the same vectors."""
-        both = self.card.files[MODEL_FILE] + self.card.files[TOKENIZER_FILE]
+        both = self.card.files[self.card.model_file] + self.card.files[TOKENIZER_FILE]
         return hashlib.sha256(both.encode()).hexdigest()
 
     def load(self) -> None:
@@ -145,6 +155,8 @@ class Embedder:
 
     def embed(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> Vectors:
         """float32[n, dimension], row i for `texts[i]`: a unit vector, or zeros where no text is left.
+
+        A static embedder gives zeros as well for a text without a known token.
 
         Equal texts (after `normalise_text`) are embedded once, and not at all when the cache holds them.
         `progress(done, total)` counts distinct texts. Raises `BadEnvironment` as `load` does.
@@ -175,20 +187,29 @@ class Embedder:
         return [known[key] if key in known else made[key] for key in keys]
 
     def _computed(self, texts: Sequence[str]) -> list[Vectors]:
+        self.texts_computed += len(texts)
         if self.threads == 1 or len(texts) < 2:
             return [self._network.vector(text) for text in texts]
         with ThreadPoolExecutor(self.threads) as pool:
             return list(pool.map(self._network.vector, texts))
 
     @cached_property
-    def _network(self) -> Network:
+    def _network(self) -> Network | StaticNetwork:
         # The card first: nothing is parsed before its hash is known.
         expected = np.asarray(self.card.sample, np.float32)
-        network = Network(self.folder)
+        network = open_network(self.folder, self.card.model_file)
         vector = network.vector(SAMPLE_TEXT)
         if vector.shape != expected.shape or not vector @ expected >= LEAST_SAMPLE_COSINE:
             raise _unusable(self.folder, "its vectors differ from those of the machine that exported it")
         return network
+
+
+def open_network(folder: Path, model_file: str) -> Network | StaticNetwork:
+    """Read tokenizer and model; raises `BadEnvironment` where a library cannot."""
+    try:
+        return StaticNetwork(folder, TOKENIZER_FILE) if model_file == STATIC_FILE else Network(folder)
+    except Exception as fault:  # the libraries raise classes of their own
+        raise _unusable(folder, f"{model_file} or {TOKENIZER_FILE} cannot be read ({type(fault).__name__})") from fault
 
 
 class Network:
@@ -198,18 +219,15 @@ class Network:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Without VNNI, u8 times s8 would saturate; this takes the slower exact path there.
-        options.add_session_config_entry("session.x64quantprecision", "1")
-        try:
-            self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
-            self._session = onnxruntime.InferenceSession(
-                str(folder / MODEL_FILE),
-                options,
-                providers=["CPUExecutionProvider"],
-                disabled_optimizers=["SkipLayerNormFusion"],  # the fused kernel takes 60 µs, its two parts 13
-            )
-        except Exception as fault:  # both libraries raise classes of their own
-            raise _unusable(folder, f"ONNX Runtime or tokenizers cannot read it ({type(fault).__name__})") from fault
+        # u8 times s8 saturates in 16 bits on processors without VNNI: there, the path that is exact and half as fast.
+        options.add_session_config_entry("session.x64quantprecision", "0" if has_vnni() else "1")
+        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+        self._session = onnxruntime.InferenceSession(
+            str(folder / MODEL_FILE),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=["SkipLayerNormFusion"],  # the fused kernel takes 60 µs, its two parts 13
+        )
 
     def vector(self, text: str) -> Vectors:
         """float32[dimension] of one normalised text."""
@@ -221,6 +239,15 @@ class Network:
 def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def has_vnni() -> bool:
+    """Whether products of 8-bit integers are summed in 32 bits at once. Where Linux does not say so: no."""
+    try:
+        words = CPU_FILE.read_text().split()
+    except OSError:
+        return False
+    return not VNNI_FLAGS.isdisjoint(words)
 
 
 def _unusable(folder: Path, found: str) -> BadEnvironment:

@@ -5,16 +5,27 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from features.errors import BadUsage
 from features.journey_faults import (
     evidence_faults,
+    example_faults,
     frame_faults,
     horizon_faults,
     plain_faults,
@@ -52,6 +63,22 @@ class Evidence:
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Stage(_Part):
+    """A stage of the frame: its name and, where given, sentences such as people say who are in it."""
+
+    name: Name
+    examples: SomeNames | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_name(cls, given: object) -> object:
+        return {"name": given} if isinstance(given, str) else given
+
+    @model_serializer
+    def _as_written(self) -> str | dict[str, Any]:
+        return self.name if self.examples is None else {"name": self.name, "examples": list(self.examples)}
 
 
 class Conversion(_Part):
@@ -137,25 +164,38 @@ class Spans(_Part):
 
 
 class Journey(_Part):
-    """The frame of stages, in order (people may skip and step back), with its conversion and its label rules."""
+    """The frame of stages, in order (people may skip and step back), with its conversion and its label rules.
+
+    In a file an entry of `stages` is a name, or a table of `name` and `examples`.
+    """
 
     name: Name
-    stages: Annotated[tuple[Name, ...], Strict(False)]
+    frame: Annotated[tuple[Stage, ...], Strict(False)] = Field(alias="stages")
     conversion: Conversion
     labels: StageLabels = StageLabels()
     features: Spans = Spans()
 
-    @field_validator("stages")
+    @field_validator("frame")
     @classmethod
-    def _usable_stages(cls, stages: tuple[str, ...]) -> tuple[str, ...]:
-        _refuse(frame_faults(stages))
-        return stages
+    def _usable_stages(cls, frame: tuple[Stage, ...]) -> tuple[Stage, ...]:
+        _refuse([*frame_faults([stage.name for stage in frame]), *example_faults(_examples(frame))])
+        return frame
 
     @model_validator(mode="after")
     def _rules_fit_the_frame(self) -> Self:
         waits = [(rule.stage, rule.after) for rule in self.labels.rules]
         _refuse([*reference_faults(self.stages, waits), *_overruled_faults(self.labels.rules)])
         return self
+
+    @cached_property
+    def stages(self) -> tuple[str, ...]:
+        """The stages' names, in order."""
+        return tuple(stage.name for stage in self.frame)
+
+    @cached_property
+    def examples(self) -> dict[str, tuple[str, ...]]:
+        """What people say in a stage, for the stages whose examples the file gives, in frame order."""
+        return dict(_examples(self.frame))
 
     @property
     def stage_columns(self) -> dict[str, str]:
@@ -182,7 +222,7 @@ class Journey(_Part):
 
     def to_dict(self) -> dict[str, Any]:
         """The definition as JSON-ready values; `from_dict` reads it back."""
-        return self.model_dump(mode="json", exclude_none=True)
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     @classmethod
     def from_dict(cls, definition: Mapping[str, Any]) -> Journey:
@@ -229,6 +269,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise BadUsage("bad_journey", f"is not valid TOML: {error}") from None
 
 
+def _examples(frame: Iterable[Stage]) -> list[tuple[str, tuple[str, ...]]]:
+    return [(stage.name, stage.examples) for stage in frame if stage.examples is not None]
+
+
 def _overruled_faults(rules: Sequence[Rule]) -> Iterator[str]:
     """Rules that can never win, because a later rule for another stage is met whenever they are."""
     for (number, rule), (later_number, later) in combinations(enumerate(rules, start=1), 2):
@@ -261,7 +305,8 @@ def _optional_set(names: tuple[str, ...] | None) -> frozenset[str] | None:
 
 
 _KEYS: dict[tuple[str, ...], list[str]] = {
-    (): list(Journey.model_fields),
+    (): [field.alias or name for name, field in Journey.model_fields.items()],
+    ("stages",): list(Stage.model_fields),
     ("conversion",): list(Conversion.model_fields),
     ("labels",): list(StageLabels.model_fields),
     ("labels", "rules"): list(Rule.model_fields),
@@ -271,7 +316,7 @@ _KEYS: dict[tuple[str, ...], list[str]] = {
 
 DEFAULT_JOURNEY = Journey(
     name="default",
-    stages=("awareness", "consideration", "conversion", "advocacy"),
+    stages=tuple(Stage(name=name) for name in ("awareness", "consideration", "conversion", "advocacy")),
     conversion=Conversion(actions=("purchase",), horizons_days=(30, 90)),
     labels=StageLabels(
         rules=(

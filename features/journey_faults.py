@@ -51,6 +51,16 @@ def frame_faults(stages: Sequence[str]) -> Iterator[str]:
         yield f"{_listed(same)} would share the score column 'stage_{folded}'; name each stage once"
 
 
+def example_faults(examples: Iterable[tuple[str, Sequence[str]]]) -> Iterator[str]:
+    """Examples that say nothing, or that cannot tell one stage from another; `examples` gives each stage's."""
+    said = [(_folded(example), stage) for stage, sentences in examples for example in sentences]
+    for stage in dict.fromkeys(stage for example, stage in said if not example):
+        yield f"an example of '{stage}' is blank; write what people say in that stage, or leave it out"
+    for example in repeated(example for example, _ in said if example):
+        stages = _listed([stage for other, stage in said if other == example])
+        yield f"the example {_shown(example)} is given more than once ({stages}); give each example to one stage, once"
+
+
 def reference_faults(stages: Sequence[str], waits: Waits) -> Iterator[str]:
     """What is wrong with the stages that the rules are for, and with those that they come after."""
     # A misspelt stage counts as the one it is near to, so that one slip is told once.
@@ -86,7 +96,8 @@ def span_faults(spans_days: Iterable[int]) -> Iterator[str]:
 
 def readable_faults(definition: Mapping[str, Any], keys: Keys) -> Iterator[str]:
     """The faults of meaning in a definition whose form is broken elsewhere, as far as its parts can be read."""
-    stages = _list_of(str, definition.get("stages"))
+    frame = _list_of((str, dict), definition.get("stages")) or []
+    stages = _list_of(str, [entry.get("name") if isinstance(entry, dict) else entry for entry in frame]) or None
     rules = _list_of(dict, _section(definition, "labels").get("rules"))
     horizons_days = _list_of(int, _section(definition, "conversion").get("horizons_days"))
     yield from _at(("conversion", "horizons_days"), horizon_faults(horizons_days or ()))
@@ -95,6 +106,10 @@ def readable_faults(definition: Mapping[str, Any], keys: Keys) -> Iterator[str]:
         yield from _at(("features", key), span_faults(spans_days or ()))
     if stages is not None:
         yield from _at(("stages",), frame_faults(stages))
+        tables = [entry for entry in frame if isinstance(entry, dict)]
+        yield from _at(
+            ("stages",), example_faults([(e["name"], _list_of(str, e.get("examples")) or []) for e in tables])
+        )
     for position, rule in enumerate(rules or ()):
         if set(rule) <= set(keys["labels", "rules"]):  # an unknown key may be the evidence, misspelt
             yield from _at(("labels", "rules", position), evidence_faults(rule))
@@ -134,10 +149,14 @@ def _section(definition: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return section if isinstance(section, Mapping) else {}
 
 
-def _list_of(kind: type, found: object) -> list[Any] | None:
+def _list_of(kind: type | tuple[type, ...], found: object) -> list[Any] | None:
     """The list as it was given, or None where it is not wholly a list of that kind."""
     readable = isinstance(found, list) and all(isinstance(entry, kind) for entry in found)
     return cast(list[Any], found) if readable else None
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def _near_miss(location: Location, keys: Keys) -> Location:
@@ -198,7 +217,7 @@ def _expected(detail: ErrorDetails) -> str:
         case "too_long":
             return f"at most {detail['ctx']['max_length']} entries"
         case "model_type" | "model_attributes_type":
-            return "a table"
+            return "a name, or a table of 'name' and 'examples'" if detail["loc"][0] == "stages" else "a table"
         case "greater_than_equal":
             return f"{detail['ctx']['ge']} or more"
         case "less_than_equal":

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.aggregate import Float32s, aggregate
+from features.anchors import Anchors, anchor_catalog, anchor_features
 from features.catalog import Feature, touchpoint_features
 from features.conversations import (
     MESSAGE_FEATURES,
     Messages,
     last_messages,
+    last_own_vectors,
     message_features,
     pool_messages,
 )
@@ -40,26 +42,37 @@ class FeatureRows:
     messages: Messages | None
 
 
-def feature_catalog(vocabulary: Vocabulary, reads_text: bool) -> list[Feature]:
-    """The columns of `FeatureRows.features`, in order."""
-    return touchpoint_features(vocabulary) + (list(MESSAGE_FEATURES) if reads_text else [])
+def feature_catalog(vocabulary: Vocabulary, reads_text: bool, example_stages: Sequence[str] = ()) -> list[Feature]:
+    """The columns of `FeatureRows.features`, in order; `example_stages` are those with examples in the journey."""
+    conversation = [*MESSAGE_FEATURES, *anchor_catalog(example_stages)] if reads_text else []
+    return touchpoint_features(vocabulary) + conversation
 
 
 def build_rows(
-    log: EventLog, vocabulary: Vocabulary, hidden: Bools, customer: Int64s, as_of_us: Int64s, embed: Embed | None
+    log: EventLog,
+    vocabulary: Vocabulary,
+    hidden: Bools,
+    customer: Int64s,
+    as_of_us: Int64s,
+    embed: Embed | None,
+    anchors: Anchors | None,
 ) -> FeatureRows:
     """Build the feature rows from what was known at each row's as_of and is not `hidden`.
 
-    `customer` indexes the log's customers, -1 for one without touchpoints. `embed` None leaves the conversation out.
+    `customer` indexes the log's customers, -1 for one without touchpoints. The conversation is left out where `embed`
+    and `anchors`, which that embedded, are None.
     """
     touchpoints = aggregate(log, vocabulary, hidden, customer, as_of_us)
-    if embed is None:
+    if embed is None or anchors is None:
         return FeatureRows(touchpoints, None, None)
     messages = last_messages(log, hidden | stage_records(log, vocabulary.stages), customer, as_of_us)
     said = embed_messages(log, messages, embed)
     pools = pool_messages(log, messages, said.texts, said.vectors)
     conversation = message_features(log, messages, said.texts, said.vectors, pools)
-    return FeatureRows(np.hstack([touchpoints, conversation]), pools, messages)
+    own, recent, _ = np.split(pools, 3, axis=1)
+    last = last_own_vectors(log, messages, said.texts, said.vectors)
+    likenesses = anchor_features(own, recent, last, anchors)
+    return FeatureRows(np.hstack([touchpoints, conversation, likenesses]), pools, messages)
 
 
 def embed_messages(log: EventLog, messages: Messages, embed: Embed) -> TextVectors:

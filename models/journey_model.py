@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from features.aggregate import Float32s
+from features.anchors import Anchors, embed_anchors
 from features.catalog import Feature
 from features.event_log import Bools, EventLog, Floats, Int64s
 from features.journey import Journey
@@ -69,23 +70,35 @@ class Reader:
     @cached_property
     def catalog(self) -> list[Feature]:
         """The columns that the models choose from, in order."""
-        return [*feature_catalog(self.vocabulary, self.reads_text), *MARKET_FEATURES]
+        catalog = feature_catalog(self.vocabulary, self.reads_text, tuple(self.journey.examples))
+        return [*catalog, *MARKET_FEATURES]
 
     @cached_property
     def column_of(self) -> dict[str, int]:
         """Where in the catalog a feature of this name stands."""
         return {feature.name: column for column, feature in enumerate(self.catalog)}
 
+    def anchors(self, embed: Embed) -> Anchors:
+        """The vectors of the tone's sentences and of the journey's examples, embedded once for each `embed`."""
+        if embed not in self._anchors:
+            self._anchors[embed] = embed_anchors(self.journey.examples, embed)
+        return self._anchors[embed]
+
+    @cached_property
+    def _anchors(self) -> dict[Embed, Anchors]:
+        return {}
+
     def read(self, log: EventLog, customer: Int64s, as_of_us: Int64s, embed: Embed | None) -> Asked:
         """Build the feature rows of each (customer, as_of). `embed` may be None where no text is read."""
         if self.reads_text and embed is None:
             raise ValueError("these rows read text; give the embedder")
-        read = partial(build_rows, log, self.vocabulary, embed=embed if self.reads_text else None)
+        if not self.reads_text:
+            embed = None
+        anchors = None if embed is None else self.anchors(embed)
+        read = partial(build_rows, log, self.vocabulary, embed=embed, anchors=anchors)
         always_hidden = evidence_rows(self.journey.hidden_evidence(labels_by_rule=False), log)
         conversion = read(always_hidden, customer, as_of_us)
-        market = market_features(
-            self.market, log, self.vocabulary, self._not_the_markets(log), customer, as_of_us
-        )
+        market = market_features(self.market, log, self.vocabulary, self._not_the_markets(log), customer, as_of_us)
         hides_record = self.stage_by_record and self.vocabulary.stages_recorded
         if not (self.stage_by_rule or hides_record):
             rows = _beside(conversion, market)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,6 +20,7 @@ import numpy.typing as npt
 import onnx
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules.normalize import Normalize
 from torch import nn
 from torch.nn import functional
 from transformers.utils import logging
@@ -30,6 +31,7 @@ MIGRATION_STRENGTH: Final = 0.75
 SMALLEST: Final = 1e-5
 OPSET: Final = 17
 MOST_TOKENS: Final = 512
+TOKENS_AT_ONCE: Final = 512
 
 
 class TracedModel(NamedTuple):
@@ -51,6 +53,31 @@ def trace_sentence_model(folder: Path, calibration: Sequence[str], probes: Seque
         probe_vectors = _encode(model, probes)
         _smooth(model, calibration)
         return TracedModel(_graph(model), _tokenizer_json(model), model.max_seq_length, probe_vectors)
+
+
+class TokenOutputs(NamedTuple):
+    """What a model says of each token of its vocabulary alone, and what belongs to it."""
+
+    outputs: npt.NDArray[np.float32]  # [tokens, dimension]
+    tokens: list[str]
+    tokenizer_json: str  # truncating at max_tokens, not padding
+    max_tokens: int
+
+
+def token_outputs(folder: Path) -> TokenOutputs:
+    """Ask the model of a sentence-transformers folder for every token of its vocabulary, between its two marks.
+
+    Raises `BadEnvironment` if it cannot be loaded.
+    """
+    with _one_thread(), torch.no_grad():
+        model = _load(folder)
+        tokenizer = model.tokenizer
+        tokens: list[str] = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+        first, last = tokenizer("").input_ids
+        texts = torch.tensor([[first, token, last] for token in range(len(tokens))])
+        one_text = OneText(model).eval()
+        outputs = [one_text.unscaled(some) for some in torch.split(texts, TOKENS_AT_ONCE)]
+        return TokenOutputs(torch.cat(outputs).numpy(), tokens, _tokenizer_json(model), model.max_seq_length)
 
 
 class SmoothedLinear(nn.Module):
@@ -80,13 +107,21 @@ class OneText(nn.Module):
         self.heads = nn.ModuleList(list(model)[1:])
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        return functional.normalize(self.sentence(input_ids, self.heads))
+
+    def unscaled(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """As long as the model makes it, one row for each of int64[texts, tokens] texts of one length."""
+        return self.sentence(input_ids, [head for head in self.heads if not isinstance(head, Normalize)])
+
+    def sentence(self, input_ids: torch.Tensor, heads: Iterable[nn.Module]) -> torch.Tensor:
         features = {
             "token_embeddings": self.transformer(input_ids=input_ids).last_hidden_state,
             "attention_mask": torch.ones_like(input_ids),
         }
-        for head in self.heads:
+        for head in heads:
             features = head(features)
-        return functional.normalize(features["sentence_embedding"])
+        sentence: torch.Tensor = features["sentence_embedding"]
+        return sentence
 
 
 def _load(folder: Path) -> SentenceTransformer:

@@ -221,8 +221,20 @@ def test_how_six_messages_were_written() -> None:
             "own messages with a question": 0.75,
             "own messages with an exclamation": 0.5,
             "own messages with a link": 0.25,
+            "own messages with a number": 0,
             "change of subject": 0.242536,  # (1, 0) with (0, 1) + (1, 1) + (0, 2): 1 / 17 ** 0.5
             "own words against the company's": -0.308838,  # the first pool with the third
+            "move towards the company's words": 0.679261,  # -0.086107, the last three, - -0.765368, (0, 2)
+            "days the conversation spans": 5,
+            "mean days between own messages": 5 / 3,
+            "recent length against the own mean": 1.215686,  # (18 + 5 + 8) / 3 / 8.5
+            "share of the words that are the customer's": 0.790698,  # 34 / (34 + 5 + 4)
+            "own messages answered": 0.5,
+            "hours to the company's answer": 24,
+            "last own message unanswered": 1,
+            "open question": 1,
+            "talks": 1,
+            "messages in the present talk": 6,
         },
         rel=5e-6,
     )
@@ -234,7 +246,14 @@ def test_who_said_nothing_has_empty_measures_and_zero_pools() -> None:
 
     assert pools.tolist() == [[0] * 6, [0, 0, 0, 0, 0, -1], [0] * 6]
     assert features[:, :2].tolist() == [[0, 0], [0, 1], [0, 0]]
-    assert np.isnan(features[:, 2:]).all()
+    bob = dict(zip((feature.name for feature in MESSAGE_FEATURES[2:]), features[1, 2:].tolist(), strict=True))
+    assert {name: value for name, value in bob.items() if not np.isnan(value)} == {
+        "days the conversation spans": 0,
+        "share of the words that are the customer's": 0,
+        "talks": 1,
+        "messages in the present talk": 1,
+    }
+    assert np.isnan(features[[0, 2], 2:]).all()
 
 
 def test_a_likeness_is_empty_where_one_side_of_it_is() -> None:
@@ -246,7 +265,7 @@ def test_a_likeness_is_empty_where_one_side_of_it_is() -> None:
     assert nothing_in_common["own words against the company's"] == -1
 
 
-def test_each_row_has_three_pools_and_nine_measures_in_float32() -> None:
+def test_each_row_has_three_pools_and_its_measures_in_float32() -> None:
     pools, features = pooled(EventLog.from_records([("ada", SIX)]), [0, 0], [at(9), at(3)])
 
     assert (pools.dtype, pools.shape) == (np.float32, (2, 6))
@@ -261,6 +280,7 @@ touches = st.builds(
     day=days,
     text=st.sampled_from([None, "", "a", "b?", "c!", "://"]),
     actor=st.sampled_from(["customer", "company"]),
+    conversation_id=st.sampled_from([None, "x", "y"]),
     action=st.sampled_from(["wrote", "whispered"]),
     recorded_day=st.none() | days,
     event_id=st.uuids().map(str),

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import features.embedder
 from features.embedder import Embedder, EmbedderCard, normalise_text
 from features.errors import BadEnvironment
 from features.vector_cache import VectorCache
@@ -154,6 +155,62 @@ def test_the_cache_gives_the_same_vectors_without_the_model(cached: Embedder, tm
         without_model.embed(["new"])
 
 
+def test_without_vnni_the_vectors_are_the_same(
+    folder: Path, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text("flags : sse2 avx2\n")
+    for cpu_file in (tmp_path / "cpuinfo", tmp_path / "none"):
+        monkeypatch.setattr(features.embedder, "CPU_FILE", cpu_file)
+        assert not features.embedder.has_vnni()
+        assert Embedder(folder).embed(TEXTS).tobytes() == embedder.embed(TEXTS).tobytes()
+    (tmp_path / "cpuinfo").write_text("flags : sse2 avx512_vnni\n")
+    monkeypatch.setattr(features.embedder, "CPU_FILE", tmp_path / "cpuinfo")
+    assert features.embedder.has_vnni()
+
+
+def test_what_was_computed_is_counted(cached: Embedder) -> None:
+    cached.embed([PARCEL, "Thanks", PARCEL])
+    assert cached.texts_computed == 2
+    cached.embed([PARCEL, "Thanks", "new"])
+    assert cached.texts_computed == 3
+
+
+@pytest.fixture(scope="session")
+def static() -> Embedder:
+    return Embedder(exported_embedder("static"))
+
+
+def test_a_static_embedder_is_one_like_any_other(static: Embedder, embedder: Embedder) -> None:
+    vectors = static.embed([*TEXTS, " \x00\n"])
+    assert (vectors.shape, vectors.dtype, static.card.name) == ((8, 256), np.float32, "static MiniLM")
+    # An emoji is no token of the vocabulary, and nothing is left of it.
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1, 1, 0, 1, 1, 0, 0], abs=1e-6)
+    assert static.embed(TEXTS[::-1])[::-1].tobytes() == vectors[:-1].tobytes()
+    assert static.sha256 != embedder.sha256
+
+
+def test_a_static_embedder_knows_what_is_near(static: Embedder) -> None:
+    near, far = static.embed(["My delivery is late.", "The cat sleeps on the sofa."]) @ static.embed([PARCEL])[0]
+    assert near > 0.4 > 0.2 > far
+
+
+def test_a_static_embedder_needs_neither_torch_nor_a_model_file(static: Embedder) -> None:
+    assert sorted(path.name for path in static.folder.iterdir()) == [
+        "embedder.json",
+        "token_vectors.safetensors",
+        "tokenizer.json",
+    ]
+
+
+def test_damaged_token_vectors_are_refused(static: Embedder, tmp_path: Path) -> None:
+    copy = shutil.copytree(static.folder, tmp_path / "embedder")
+    content = bytearray((copy / "token_vectors.safetensors").read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / "token_vectors.safetensors").write_bytes(content)
+    with pytest.raises(BadEnvironment, match=r"token_vectors\.safetensors has not the SHA-256"):
+        Embedder(copy).load()
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "embedder.json"])
 def test_a_missing_file_is_named(folder: Path, tmp_path: Path, name: str) -> None:
     copy = shutil.copytree(folder, tmp_path / "embedder")
@@ -202,5 +259,5 @@ def test_a_model_that_is_none_is_refused(folder: Path, tmp_path: Path) -> None:
     (copy / "model.onnx").write_bytes(b"nothing")
     embedder = Embedder(copy)
     embedder.__dict__["card"] = EmbedderCard.read(folder)
-    with pytest.raises(BadEnvironment, match="cannot read it"):
+    with pytest.raises(BadEnvironment, match=r"model\.onnx or tokenizer\.json cannot be read"):
         embedder.load()

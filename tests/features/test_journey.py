@@ -243,3 +243,13 @@ def test_a_journey_survives_json(definition: dict[str, Any]) -> None:
 
     assert journey.conversion.horizons_days == tuple(sorted(definition["conversion"]["horizons_days"]))
     assert Journey.from_dict(json.loads(json.dumps(journey.to_dict()))) == journey
+
+
+def test_a_stage_may_bring_examples_of_what_people_say() -> None:
+    stages = ["new", {"name": "curious", "examples": ["How much is it?", "Which one fits me?"]}, {"name": "buyer"}]
+    journey = Journey.from_dict({"name": "n", "stages": stages, "conversion": {"actions": ["bought"]}})
+
+    assert journey.stages == ("new", "curious", "buyer")
+    assert journey.examples == {"curious": ("How much is it?", "Which one fits me?")}
+    assert journey.to_dict()["stages"] == ["new", stages[1], "buyer"]
+    assert Journey.from_dict(json.loads(json.dumps(journey.to_dict()))) == journey

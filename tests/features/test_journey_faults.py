@@ -179,6 +179,69 @@ def test_a_frame_must_give_usable_columns(stages: str, fault: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        (
+            '{ name = "curious", exmples = ["How much is it?"] }',
+            "unknown key 'exmples' in entry 2 of 'stages' in the journey; did you mean 'examples'?",
+        ),
+        (
+            '{ nam = "curious", examples = ["How much is it?"] }',
+            "unknown key 'nam' in entry 2 of 'stages' in the journey; did you mean 'name'?",
+        ),
+        (
+            '{ examples = ["How much is it?"] }',
+            "entry 2 of 'stages' in the journey lacks the key 'name'; add it",
+        ),
+        (
+            '{ name = "curious", examples = "How much is it?" }',
+            "'examples' in entry 2 of 'stages' in the journey: expected a list, found 'How much is it?'",
+        ),
+        (
+            '{ name = "curious", examples = [] }',
+            "'examples' in entry 2 of 'stages' in the journey: expected at least one entry: nothing can match an empty "
+            "list, found a list of 0",
+        ),
+        (
+            '{ name = "curious", examples = ["How much is it?", 3] }',
+            "entry 2 of 'examples' in entry 2 of 'stages' in the journey: expected a text that is not empty, found 3",
+        ),
+        (
+            '{ name = "curious", examples = [""] }',
+            "entry 1 of 'examples' in entry 2 of 'stages' in the journey: expected a text that is not empty, found ''",
+        ),
+        (
+            '{ name = "curious", examples = ["How much is it?", " "] }',
+            "'stages' in the journey: an example of 'curious' is blank; write what people say in that stage, or "
+            "leave it out",
+        ),
+        (
+            '{ name = "curious", examples = ["How much is it?", "how  much is it? "] }',
+            "'stages' in the journey: the example 'how much is it?' is given more than once ('curious', 'curious'); "
+            "give each example to one stage, once",
+        ),
+        (
+            '{ name = "curious", examples = ["How?"] }, { name = "keen", examples = ["how?"] }',
+            "'stages' in the journey: the example 'how?' is given more than once ('curious', 'keen'); give each "
+            "example to one stage, once",
+        ),
+        ("3", "entry 2 of 'stages' in the journey: expected a name, or a table of 'name' and 'examples', found 3"),
+    ],
+)
+def test_a_fault_in_a_stage_with_examples_is_told_in_plain_words(entry: str, fault: str) -> None:
+    assert fault in faults_of(changed('"curious"', entry))
+
+
+def test_faults_of_examples_are_told_beside_others() -> None:
+    stages = changed(
+        '["new", "curious"', '[{ name = "new", examples = ["a?"] }, { name = "curious", examples = ["A?"] }'
+    )
+    faults = faults_of(stages.replace("[30]", "[0]"))
+    assert len(faults) == 2
+    assert any("the example 'a?' is given more than once ('new', 'curious')" in fault for fault in faults)
+
+
+@pytest.mark.parametrize(
     "rules",
     [
         '{ stage = "new", when = "any" }, { stage = "curious", when = "any", within_days = 30 }',

@@ -9,13 +9,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.anchors import DISSATISFIED, SATISFIED, embed_anchors
 from features.event_log import EventLog, to_us
 from features.rows import Embed, FeatureRows, build_rows, embed_messages, feature_catalog
 from features.vocabulary import OTHER, Kind, Vocabulary
 
+TONE_SENTENCES = [*SATISFIED, *DISSATISFIED]
 START = datetime(2024, 1, 1, tzinfo=UTC)
 VOCABULARY = Vocabulary(
     kinds=(
@@ -68,11 +71,17 @@ def at(day: float) -> datetime:
 
 
 def build(
-    log: EventLog, customer: Sequence[int], moments: Sequence[datetime], embed: Embed | None, hidden: str = ""
+    log: EventLog,
+    customer: Sequence[int],
+    moments: Sequence[datetime],
+    embed: Embed | None,
+    hidden: str = "",
+    examples: dict[str, list[str]] | None = None,
 ) -> FeatureRows:
     rows_hidden = np.array([log.actions[code] == hidden for code in log.action], dtype=np.bool_)
     as_of_us = np.array([to_us(moment) for moment in moments], dtype=np.int64)
-    return build_rows(log, VOCABULARY, rows_hidden, np.array(customer, dtype=np.int64), as_of_us, embed)
+    anchors = None if embed is None else embed_anchors(examples or {}, embed)
+    return build_rows(log, VOCABULARY, rows_hidden, np.array(customer, dtype=np.int64), as_of_us, embed, anchors)
 
 
 SIX = EventLog.from_records(
@@ -140,26 +149,41 @@ def test_words_in_a_recorded_stage_are_not_a_message() -> None:
     log = EventLog.from_records([("ada", touches)])
     rows = build_rows(log, vocabulary, np.zeros(2, dtype=np.bool_), np.array([0]), np.array([to_us(at(3))]), embed)
 
-    assert embed.asked == []
+    assert embed.asked == list(TONE_SENTENCES)
     np.testing.assert_array_equal(
         rows.features, build(EventLog.from_records([("ada", touches[:1])]), [0], [at(3)], ToyEmbed()).features
     )
 
 
+def test_the_examples_of_a_stage_make_columns_of_their_own() -> None:
+    examples = {"considering": ["How much?"], "leaving": ["Later", "Hi"]}
+    rows = build(SIX, [0, 1], [at(3), at(2)], ToyEmbed(), hidden="whispered", examples=examples)
+    catalog = [feature.name for feature in feature_catalog(VOCABULARY, True, tuple(examples))]
+    own, last = (
+        catalog.index(f"{whose} like the examples of considering") for whose in ("own messages", "last own message")
+    )
+
+    assert rows.features.shape == (2, len(catalog))
+    assert catalog[-4:-2] == [catalog[own], catalog[last]]
+    assert rows.features[0, [own, last]].tolist() == pytest.approx([1, 1])  # Ada has asked just that
+    assert np.isnan(rows.features[1, -4:]).all()  # Bob has said nothing yet
+
+
 def test_hidden_touchpoints_are_in_no_column() -> None:
     embed = ToyEmbed()
     rows = build(SIX, [0, 0], [at(8), at(8)], embed, hidden="wrote")
+    said = embed.asked[len(TONE_SENTENCES) :]
     no_message = EventLog.from_records([("ada", [Touch(1, value=5), Touch(8, "chat", "whispered", "Not a word")])])
 
     np.testing.assert_array_equal(rows.features[:1], build(no_message, [0], [at(8)], ToyEmbed()).features)
-    assert embed.asked == ["Not a word"]
+    assert said == ["Not a word"]
 
 
 def test_each_message_that_some_row_reads_is_embedded_once() -> None:
     embed = ToyEmbed()
     rows = build(SIX, [0, 1, 0, -1], [at(4), at(4), at(8), at(8)], embed, hidden="whispered")
 
-    assert embed.asked == ["How much?", "See the list", "Hi"]
+    assert embed.asked == [*TONE_SENTENCES, "How much?", "See the list", "Hi"]
     assert rows.messages is not None
     assert embed_messages(SIX, rows.messages, embed).texts.tolist() == [0, 1, 4]
 

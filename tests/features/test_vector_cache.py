@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -274,3 +275,29 @@ def test_on_a_full_disk_memory_is_enough(opened: Opened, caplog: pytest.LogCaptu
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert same(cache.get_many(list(many(5000))), many(5000))
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+def test_a_vector_of_another_length_is_not_found_though_its_checksum_holds(opened: Opened, path: Path) -> None:
+    longer = VectorCache(path, 4, MODEL)
+    longer.put_many({HELLO: np.ones(4, np.float32), THANKS: np.ones(4, np.float32)})
+    longer.close()
+    cache = opened()
+    assert cache.get_many([HELLO, THANKS]) == {}
+    cache.put_many({HELLO: VECTOR})
+    assert same(opened().get_many([HELLO, THANKS]), {HELLO: VECTOR})
+
+
+@pytest.mark.parametrize("size", [0, 1, 31, 32, 5000, 50_000])
+def test_a_truncated_log_of_writes_gives_no_wrong_vector(opened: Opened, path: Path, tmp_path: Path, size: int) -> None:
+    cache = opened()
+    cache.put_many(many(1000))
+    crashed = tmp_path / "crashed" / path.name  # as a process leaves it that was killed: the file and its -wal
+    crashed.parent.mkdir()
+    for suffix in ("", "-wal"):
+        shutil.copy(path.with_name(path.name + suffix), crashed.with_name(path.name + suffix))
+    os.truncate(crashed.with_name(path.name + "-wal"), size)
+    for _ in range(2):
+        found = opened(crashed).get_many(list(many(1000)))
+        assert same(found, {key: many(1000)[key] for key in found})
+        opened(crashed).put_many(many(1000))
+    assert same(opened(crashed).get_many(list(many(1000))), many(1000))

@@ -80,6 +80,18 @@ def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
     assert hashes(tmp_path / "again") == hashes(exported_embedder("minilm"))
 
 
+def test_a_static_embedder_is_distilled_to_the_same_bytes(
+    tiny_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedder_export, "_minilm_folder", lambda: tiny_source)  # the real one takes half a minute
+    for name in ("one", "other"):
+        export_embedder("static", tmp_path / name)
+    card = EmbedderCard.read(tmp_path / "one")
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "other")
+    assert sorted(card.files) == ["token_vectors.safetensors", "tokenizer.json"]
+    assert (card.name, card.dimension, card.max_tokens, card.cosine_mean) == ("static MiniLM", 32, 64, None)
+
+
 def test_any_sentence_transformers_folder_can_be_exported(tiny_source: Path, tmp_path: Path) -> None:
     export_embedder(str(tiny_source), tmp_path / "tiny")
     card = EmbedderCard.read(tmp_path / "tiny")
@@ -137,7 +149,7 @@ def test_other_weights_than_the_published_are_refused(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize("source", ["maxilm", ".", ""])
 def test_an_unknown_source_is_a_usage_error(source: str, tmp_path: Path) -> None:
-    with pytest.raises(BadUsage, match='is neither "minilm" nor a sentence-transformers folder'):
+    with pytest.raises(BadUsage, match='is neither "minilm" nor "static" nor a'):
         export_embedder(source, tmp_path / "embedder")
 
 
