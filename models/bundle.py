@@ -30,7 +30,7 @@ from models.intervals import VennAbers
 from models.journey_model import JourneyModel, Reader
 from models.reliability import UsualRange
 from models.stage import StageModel
-from models.text_head import TextHead
+from models.linear_head import LinearHead
 from models.trees import Trees
 
 FORMAT = 1
@@ -233,7 +233,7 @@ def _state_of(model: JourneyModel) -> tuple[dict[str, Any], Arrays, dict[str, st
     return state, {name: np.ascontiguousarray(array) for name, array in arrays.items()}, trees
 
 
-def _add_head(arrays: Arrays, owner: str, head: TextHead | None) -> None:
+def _add_head(arrays: Arrays, owner: str, head: LinearHead | None) -> None:
     if head is not None:
         arrays |= {f"{owner}.head.{name}": getattr(head, name) for name in HEAD}
 
@@ -301,10 +301,10 @@ def _read_conversion(state: dict[str, Any] | None, arrays: Arrays, trees: dict[s
     )
 
 
-def _read_head(owner: str, arrays: Arrays) -> TextHead | None:
+def _read_head(owner: str, arrays: Arrays) -> LinearHead | None:
     if f"{owner}.head.weights" not in arrays:
         return None
-    return TextHead(*(arrays[f"{owner}.head.{name}"] for name in HEAD))
+    return LinearHead(*(arrays[f"{owner}.head.{name}"] for name in HEAD))
 
 
 def _read_trees(name: str, arrays: Arrays, trees: dict[str, str]) -> Trees:

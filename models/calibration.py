@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize
 from scipy.special import expit, log_softmax
 
 from features.event_log import Bools, Floats, Int64s
@@ -23,35 +23,66 @@ class Sigmoid:
         return self.slope * raw + self.intercept
 
 
+@dataclass(frozen=True)
+class Blend:
+    """Several raw scores become one calibrated score: log-odds = weights * raw scores + intercept, no weight below 0."""
+
+    weights: tuple[float, ...]
+    intercept: float
+
+    def log_odds(self, raw: Floats) -> Floats:
+        """Calibrated log-odds of `raw` (rows, scores). Shape (rows,)."""
+        total = np.full(len(raw), self.intercept)
+        for score, weight in enumerate(self.weights):  # not BLAS: a row must not depend on its neighbours
+            total += weight * raw[:, score]
+        return total
+
+
 def fit_sigmoid(raw: Floats, happened: Bools) -> Sigmoid:
-    """Fit slope and intercept on raw scores that were predicted out of fold.
+    """Fit slope and intercept on raw scores that were predicted out of fold."""
+    blend = fit_blend(raw[:, None], happened)
+    return Sigmoid(blend.weights[0], blend.intercept)
+
+
+def fit_blend(raw: Floats, happened: Bools) -> Blend:
+    """Fit the weights on raw scores (rows, scores) that were predicted out of fold.
 
     Targets are smoothed as in Platt (1999), "Probabilistic outputs for support vector machines", so that a handful of
-    positives cannot drive the slope to infinity.
+    positives cannot drive a weight to infinity; weights are kept from below 0 as in Breiman (1996), "Stacked
+    regressions", so that no score is read against its sense.
     """
     positives, negatives = int(happened.sum()), int((~happened).sum())
     target = np.where(happened, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    scale = raw.std(axis=0)
+    scale[scale == 0.0] = 1.0
+    scaled = raw / scale
 
     def loss(line: Floats) -> tuple[float, Floats]:
-        log_odds = line[0] * raw + line[1]
+        log_odds = scaled @ line[:-1] + line[-1]
         error = expit(log_odds) - target
         value = float(np.mean(np.logaddexp(0.0, log_odds) - target * log_odds))
-        return value, np.array([np.mean(error * raw), np.mean(error)])
+        return value, np.append(error @ scaled / len(error), error.mean())
 
-    slope, intercept = minimize(
-        loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0, None), (None, None)]
-    ).x
-    return Sigmoid(float(slope), float(intercept))
+    start = np.append(np.full(raw.shape[1], 1.0 / max(raw.shape[1], 1)), 0.0)
+    bounds = [(0.0, None)] * raw.shape[1] + [(None, None)]
+    *weights, intercept = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return Blend(tuple((np.array(weights) / scale).tolist()), float(intercept))
 
 
-def fit_temperature(raw: Floats, stage: Int64s) -> float:
-    """The factor on raw class scores that gives out-of-fold rows the least log loss.
+def fit_class_blend(raw: Floats, stage: Int64s) -> Floats:
+    """One factor, not below 0, on each source of class scores; their sum gives out-of-fold rows the least log loss.
 
-    Source: Guo et al., "On calibration of modern neural networks" (2017). `raw` has shape (rows, classes).
+    `raw` has shape (sources, rows, classes). With one source it is the temperature of Guo et al., "On calibration of
+    modern neural networks" (2017).
     """
     rows = np.arange(len(stage))
 
-    def loss(log_factor: float) -> float:
-        return -float(np.mean(log_softmax(raw * np.exp(log_factor), axis=1)[rows, stage]))
+    def loss(factors: Floats) -> tuple[float, Floats]:
+        log_chances = log_softmax(np.tensordot(factors, raw, axes=1), axis=1)
+        error = np.exp(log_chances)
+        error[rows, stage] -= 1.0
+        return -float(log_chances[rows, stage].mean()), np.tensordot(raw, error, axes=2) / len(stage)
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+    start = np.full(len(raw), 1.0 / len(raw))
+    factors: Floats = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, 20.0)] * len(raw)).x
+    return factors

@@ -10,9 +10,11 @@ from scipy.special import expit
 from features.aggregate import Float32s
 from features.event_log import Bools, Floats
 from features.rows import FeatureRows
-from models.calibration import Sigmoid
+from models.calibration import Blend
 from models.intervals import VennAbers
-from models.text_head import TextHead
+from models.linear_head import LinearHead
+from models.phrase_head import PhraseHead
+from models.rank_line import RankLine
 from models.trees import Trees
 
 
@@ -20,17 +22,20 @@ from models.trees import Trees
 class Hazard:
     """The chance to convert between one horizon and the next, of those who have not converted by the first.
 
-    The trees start from what the words say (`start` puts the text head's log-odds on this interval's scale) and add
-    what the touchpoints say; `sigmoid` calibrates the sum.
+    The trees start from what the words say (`words` blends the heads) and add what the features say; `line` says it
+    anew, from their ranks; `blend` weighs the three and calibrates their sum.
     """
 
-    start: Sigmoid
+    words: Blend
     trees: Trees
-    sigmoid: Sigmoid
+    line: RankLine | None
+    blend: Blend
 
-    def log_odds(self, features: Float32s, words: Floats) -> Floats:
-        """Calibrated log-odds; `words` is the text head's answer. Shapes (rows,)."""
-        return self.sigmoid.log_odds(self.start.log_odds(words) + self.trees.raw_scores(features))
+    def log_odds(self, features: Float32s, said: Floats) -> Floats:
+        """Calibrated log-odds; `said` (rows, heads) is what the text heads answer. Shape (rows,)."""
+        line = np.zeros(len(features)) if self.line is None else self.line.log_odds(features)[:, 0]
+        scores = [self.trees.raw_scores(features), self.words.log_odds(said), line]
+        return self.blend.log_odds(np.column_stack(scores))
 
 
 @dataclass(frozen=True)
@@ -47,19 +52,29 @@ class ConversionModel:
     intervals: tuple[VennAbers, ...]
     base_log_odds: Floats
     reference: Floats
-    text_head: TextHead | None
+    text_head: LinearHead | None
+    phrase_head: PhraseHead | None
 
-    def words(self, rows: FeatureRows) -> Floats:
-        """What the text head says of each row, 0 where no text is read. Shape (rows,)."""
-        if self.text_head is None or rows.pools is None:
-            return np.zeros(len(rows.features))
-        return self.text_head.log_odds(rows.pools)[:, 0]
+    def said(self, rows: FeatureRows) -> Floats:
+        """What each text head answers. Shape (rows, heads)."""
+        answers = []
+        if self.text_head is not None and rows.pools is not None:
+            answers.append(self.text_head.log_odds(rows.pools)[:, 0])
+        if self.phrase_head is not None and rows.phrases is not None:
+            answers.append(self.phrase_head.log_odds(rows.phrases)[:, 0])
+        return np.array(answers).reshape(len(answers), len(rows.features)).T
 
     def probabilities(self, rows: FeatureRows, nothing_known: Bools) -> Floats:
         """Probability of converting in (as_of, as_of + horizon]. Shape (rows, horizons), rising along a row."""
-        words = self.words(rows)
-        log_odds = np.stack([hazard.log_odds(rows.features, words) for hazard in self.hazards], axis=1)
+        said = self.said(rows)
+        log_odds = np.stack([hazard.log_odds(rows.features, said) for hazard in self.hazards], axis=1)
         return cumulative(expit(np.where(nothing_known[:, None], self.base_log_odds, log_odds)))
+
+    def bounds(self, probabilities: Floats) -> tuple[Floats, Floats]:
+        """Lower and upper bound of each probability, neither falling along a row. Shapes (rows, horizons)."""
+        sides = [interval.interval(probabilities[:, h]) for h, interval in enumerate(self.intervals)]
+        low, high = (np.maximum.accumulate(np.stack(side, axis=1), axis=1) for side in zip(*sides, strict=True))
+        return np.minimum(low, probabilities), high
 
     def percentile(self, first_probability: Floats) -> Floats:
         """Share of the calibration rows, in percent, whose first-horizon probability is at most this one."""

@@ -10,7 +10,7 @@ from features.conversations import MOST_MESSAGES, Messages, pool_messages
 from features.event_log import EventLog, Floats, Int64s
 from features.rows import Embed, FeatureRows, embed_messages
 from models.journey_model import Asked, JourneyModel
-from models.text_head import TextHead
+from models.linear_head import LinearHead
 
 MOST_REASONS = 8
 BASE = "(what is usual)"
@@ -72,7 +72,7 @@ def _value(value: np.float32) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _moved_by(rows: FeatureRows, log: EventLog, head: TextHead | None, embed: Embed | None) -> list[str | None]:
+def _moved_by(rows: FeatureRows, log: EventLog, head: LinearHead | None, embed: Embed | None) -> list[str | None]:
     """The message of each row without which the text head would say something most different (leave one out)."""
     if head is None or rows.pools is None or rows.messages is None or embed is None:
         return [None] * len(rows.features)

@@ -9,7 +9,7 @@ from scipy.special import softmax
 
 from features.event_log import Bools, Floats, Int64s
 from features.rows import FeatureRows
-from models.text_head import TextHead
+from models.linear_head import LinearHead
 from models.trees import Trees
 
 COVERAGE = 0.9
@@ -29,7 +29,7 @@ class StageModel:
     trees: Trees | None
     temperature: float
     thresholds: Floats  # (classes,): the least probability of a plausible stage
-    text_head: TextHead | None
+    text_head: LinearHead | None
 
     def probabilities(self, rows: FeatureRows, nothing_known: Bools) -> Floats:
         """Probability of each stage of the journey. Shape (rows, n_stages), each row summing to 1."""

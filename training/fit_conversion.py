@@ -14,12 +14,13 @@ from features.errors import BadData
 from features.event_log import Bools, Floats
 from features.journey import conversion_column
 from features.rows import FeatureRows
-from models.calibration import Sigmoid, fit_sigmoid
+from models.calibration import Blend, fit_blend
 from models.conversion import ConversionModel, Hazard, cumulative
 from models.intervals import fit_venn_abers
 from training.boosting import Parameters, grow, out_of_fold, telling_columns
 from training.progress import Report
-from training.text_heads import learn_text_head
+from training.rank_lines import learn_rank_line
+from training.text_heads import learn_text_heads
 
 LEAST_OF_EACH: Final = 20  # rows with a conversion, and without one
 # Few, shallow, strongly regularised trees: positives are rare, and library defaults overfit them.
@@ -56,13 +57,13 @@ def fit_conversion(
     _refuse_too_few(horizons_days, converted)
     report("Learning what words tell of converting", 0, 1)
     last = converted[:, -1:]
-    learnt = None if rows.pools is None else learn_text_head(rows.pools, last[:, 0] >= 0, last == 1, folds)
+    heads = learn_text_heads(rows, last[:, 0] >= 0, last == 1, folds)
     report("Learning what words tell of converting", 1, 1)
-    words = np.zeros(len(converted)) if learnt is None else learnt[1][:, 0]
+    said = np.column_stack([answers[:, 0] for answers in heads.out_of_fold] or [np.zeros((len(converted), 0))])
     hazards, chances = [], []
     for h, horizon in enumerate(horizons_days):
         report(f"Fitting {conversion_column(horizon)}", 0, 1)
-        hazard, log_odds = _fit_hazard(rows.features, words, _happened_between(converted, h), folds, seed)
+        hazard, log_odds = _fit_hazard(rows.features, said, _happened_between(converted, h), folds, seed)
         hazards.append(hazard)
         chances.append(expit(log_odds))
         report(f"Fitting {conversion_column(horizon)}", 1, 1)
@@ -77,7 +78,8 @@ def fit_conversion(
         ),
         base_log_odds=np.array([_base_log_odds(_happened_between(converted, h)) for h in range(len(horizons_days))]),
         reference=np.sort(probabilities[known[:, 0], 0]),
-        text_head=None if learnt is None else learnt[0],
+        text_head=heads.pools,
+        phrase_head=heads.phrases,
     )
 
 
@@ -106,18 +108,20 @@ def _happened_between(converted: Codes, h: int) -> Codes:
     return np.where(converted[:, h - 1] == 0, converted[:, h], -1).astype(np.int8)
 
 
-def _fit_hazard(features: Float32s, words: Floats, happened: Codes, folds: Codes, seed: int) -> tuple[Hazard, Floats]:
-    """The hazard fitted on all known rows, and log-odds of every row by trees that never saw its person."""
-    known = happened >= 0
+def _fit_hazard(features: Float32s, said: Floats, happened: Codes, folds: Codes, seed: int) -> tuple[Hazard, Floats]:
+    """The hazard fitted on all known rows, and log-odds of every row by parts that never saw its person."""
+    known, yes = happened >= 0, happened == 1
     columns = telling_columns(features[known])
-    silent = Sigmoid(0.0, _base_log_odds(happened))
-    start = fit_sigmoid(words[known], happened[known] == 1) if words.any() else silent
-    begun = start.log_odds(words)[:, None]
-    raw = out_of_fold(features, happened, begun, columns, folds, TREES, ROUNDS, seed)[:, :, 0]
-    best = int(np.argmin([_log_loss(scores[known], happened[known] == 1) for scores in raw]))
-    sigmoid = fit_sigmoid(raw[best, known], happened[known] == 1)
-    trees = grow(features, happened, begun, columns, TREES, ROUNDS[best], seed)
-    return Hazard(start, trees, sigmoid), sigmoid.log_odds(raw[best])
+    words = fit_blend(said[known], yes[known]) if said.any() else Blend((0.0,) * said.shape[1], _base_log_odds(happened))
+    begun = words.log_odds(said)
+    line = learn_rank_line(features, columns, known, yes[:, None], folds)
+    grown = out_of_fold(features, happened, begun[:, None], columns, folds, TREES, ROUNDS, seed)[:, :, 0] - begun
+    scores = [np.column_stack([trees, begun, np.zeros(len(begun)) if line is None else line[1][:, 0]]) for trees in grown]
+    blends = [fit_blend(of_rounds[known], yes[known]) for of_rounds in scores]
+    log_odds = [blend.log_odds(of_rounds) for blend, of_rounds in zip(blends, scores, strict=True)]
+    best = int(np.argmin([_log_loss(of_rounds[known], yes[known]) for of_rounds in log_odds]))
+    trees = grow(features, happened, begun[:, None], columns, TREES, ROUNDS[best], seed)
+    return Hazard(words, trees, None if line is None else line[0], blends[best]), log_odds[best]
 
 
 def _base_log_odds(happened: Codes) -> float:

@@ -14,7 +14,7 @@ from models.intervals import fit_stage_thresholds
 from models.stage import COVERAGE, StageModel, class_probabilities
 from training.boosting import Parameters, grow, out_of_fold, telling_columns
 from training.progress import Report
-from training.text_heads import learn_text_head
+from training.linear_heads import learn_linear_head
 
 TREES: Final[Parameters] = {
     "objective": "multiclass",
@@ -47,7 +47,7 @@ def fit_stage(
     shares = np.bincount(truth) / len(truth)
     report("Learning what words tell of the stage", 0, 1)
     of_class = coded[:, None] == np.arange(len(classes))
-    learnt = None if rows.pools is None else learn_text_head(rows.pools, known, of_class, folds)
+    learnt = None if rows.pools is None else learn_linear_head(rows.pools, known, of_class, folds)
     start = np.zeros((len(coded), len(classes))) if learnt is None else learnt[1]
     report("Learning what words tell of the stage", 1, 1)
     report("Fitting the stage", 0, 1)

@@ -1,4 +1,4 @@
-"""A text head learnt from message pools: ridge regression on the classes, put on the log-odds scale out of fold."""
+"""What words alone tell, learnt: a linear head on the pooled messages and one on the phrases said."""
 
 from __future__ import annotations
 
@@ -6,101 +6,32 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import solve
 
-from features.aggregate import Float32s
 from features.event_log import Bools, Floats
-from models.calibration import Sigmoid, fit_sigmoid
-from models.text_head import TextHead
-from training.split import FOLDS
-
-LEAST_OF_EACH = 20  # rows of a class with something said; fewer teach no wording
-PENALTIES = (0.3, 1.0, 3.0, 10.0)  # in units of the mean variance of the pools' columns times the rows
+from features.rows import FeatureRows
+from models.linear_head import LinearHead
+from models.phrase_head import PhraseHead
+from training.linear_heads import learn_linear_head
+from training.phrase_heads import learn_phrase_head
 
 Codes = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True)
-class _Moments:
-    """Sums over some rows, which add and subtract: one pass over the rows serves every fold and penalty."""
+class TextHeads:
+    """The heads, None where there is nothing to learn; `out_of_fold` holds the answers (rows, outputs) of those learnt.
 
-    rows: int
-    x: Floats
-    y: Floats
-    xx: Floats
-    xy: Floats
-
-    def without(self, other: _Moments) -> _Moments:
-        return _Moments(
-            self.rows - other.rows, self.x - other.x, self.y - other.y, self.xx - other.xx, self.xy - other.xy
-        )
-
-
-def learn_text_head(pools: Float32s, known: Bools, wanted: Bools, folds: Codes) -> tuple[TextHead, Floats] | None:
-    """The head fitted on all known rows, and the log-odds of every row by heads that never saw its person.
-
-    `wanted` (rows, outputs) says which outputs hold for a row, `known` (rows,) for which rows that is known. The
-    penalty is the one with the least squared error out of fold. An output that holds, or does not hold, in fewer than
-    20 rows in which something was said keeps its usual log-odds. None where that is every output, or where one fold
-    holds all the rows.
-
-    Source: Hoerl and Kennard, "Ridge regression" (1970), put on the log-odds scale as in Platt (1999).
+    No answer comes from a head that saw the row's person.
     """
-    said = np.any(pools, axis=1)
-    usable = said & known
-    of_each = np.stack([wanted[usable].sum(axis=0), (~wanted[usable]).sum(axis=0)])
-    telling = of_each.min(axis=0) >= LEAST_OF_EACH
-    if not telling.any() or len(np.unique(folds[usable])) < 2:
-        return None
-    targets = wanted.astype(np.float64)
-    of_fold = [usable & (folds == fold) for fold in range(FOLDS)]
-    parts = [_moments(pools[rows], targets[rows]) for rows in of_fold]
-    whole = _sum(parts)
-    heads = [[_solve(whole.without(part), penalty) for part in parts] for penalty in PENALTIES]
-    outputs = [_out_of_fold(pools, folds, of_folds) for of_folds in heads]
-    best = int(np.argmin([np.mean((out - targets)[usable] ** 2) for out in outputs]))
-    usual = _usual_log_odds(targets[usable])
-    sigmoids = [
-        fit_sigmoid(outputs[best][usable, k], wanted[usable, k]) if telling[k] else Sigmoid(0.0, usual[k])
-        for k in range(wanted.shape[1])
-    ]
-    silent = _usual_log_odds(targets[known & ~said])
-    log_odds = np.stack([sigmoid.log_odds(outputs[best][:, k]) for k, sigmoid in enumerate(sigmoids)], axis=1)
-    return _scaled(_solve(whole, PENALTIES[best]), sigmoids, silent), np.where(said[:, None], log_odds, silent)
+
+    pools: LinearHead | None
+    phrases: PhraseHead | None
+    out_of_fold: list[Floats]
 
 
-def _usual_log_odds(wanted: Floats) -> Floats:
-    yes = wanted.sum(axis=0) + 1  # the rule of succession: no rows say nothing, and few say little
-    log_odds: Floats = np.log(yes / (len(wanted) + 2 - yes))
-    return log_odds
-
-
-def _scaled(head: TextHead, sigmoids: list[Sigmoid], silent: Floats) -> TextHead:
-    slopes, intercepts = np.array([s.slope for s in sigmoids]), np.array([s.intercept for s in sigmoids])
-    return TextHead(head.weights * slopes[:, None], head.intercepts * slopes + intercepts, silent)
-
-
-def _moments(pools: Float32s, wanted: Floats) -> _Moments:
-    x = pools.astype(np.float64)
-    return _Moments(len(x), x.sum(axis=0), wanted.sum(axis=0), x.T @ x, x.T @ wanted)
-
-
-def _sum(parts: list[_Moments]) -> _Moments:
-    sums = (sum(getattr(part, name) for part in parts) for name in ("rows", "x", "y", "xx", "xy"))
-    return _Moments(*sums)
-
-
-def _solve(moments: _Moments, penalty: float) -> TextHead:
-    mean_x, mean_y = moments.x / moments.rows, moments.y / moments.rows
-    covariance = moments.xx - moments.rows * np.outer(mean_x, mean_x)
-    ridge = penalty * np.trace(covariance) / len(covariance) + 1e-9
-    covariance[np.diag_indices_from(covariance)] += ridge
-    weights = solve(covariance, moments.xy - moments.rows * np.outer(mean_x, mean_y), assume_a="pos")
-    return TextHead(np.ascontiguousarray(weights.T), mean_y - mean_x @ weights, np.zeros_like(mean_y))
-
-
-def _out_of_fold(pools: Float32s, folds: Codes, heads: list[TextHead]) -> Floats:
-    outputs = np.empty((len(pools), len(heads[0].intercepts)))
-    for fold, head in enumerate(heads):
-        outputs[folds == fold] = head.log_odds(pools[folds == fold])
-    return outputs
+def learn_text_heads(rows: FeatureRows, known: Bools, wanted: Bools, folds: Codes) -> TextHeads:
+    """Learn both heads; `wanted` (rows, outputs) says which outputs hold, `known` (rows,) where that is known."""
+    pools = None if rows.pools is None else learn_linear_head(rows.pools, known, wanted, folds)
+    phrases = None if rows.phrases is None else learn_phrase_head(rows.phrases, known, wanted, folds)
+    answers = [learnt[1] for learnt in (pools, phrases) if learnt is not None]
+    return TextHeads(pools and pools[0], phrases and phrases[0], answers)

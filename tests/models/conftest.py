@@ -25,7 +25,7 @@ from models.intervals import VennAbers
 from models.journey_model import Asked, JourneyModel, Reader
 from models.reliability import learn_usual_range
 from models.stage import StageModel
-from models.text_head import TextHead
+from models.linear_head import LinearHead
 from models.trees import Trees
 from training.boosting import grow, telling_columns
 
@@ -125,9 +125,9 @@ def stump() -> Trees:
     return grow(features, target, np.zeros((6, 1)), np.zeros(1, dtype=np.int64), one_split, 1, 0)
 
 
-def head(outputs: int) -> TextHead:
+def head(outputs: int) -> LinearHead:
     random = np.random.default_rng(outputs)
-    return TextHead(random.normal(size=(outputs, POOLS)), np.full(outputs, 0.2), np.full(outputs, -0.6))
+    return LinearHead(random.normal(size=(outputs, POOLS)), np.full(outputs, 0.2), np.full(outputs, -0.6))
 
 
 def interval(width: float) -> VennAbers:

@@ -16,7 +16,7 @@ from models.calibration import Sigmoid
 from models.conversion import ConversionModel, Hazard, cumulative
 from models.intervals import VennAbers
 from models.journey_model import Asked, JourneyModel
-from models.text_head import TextHead
+from models.linear_head import LinearHead
 from models.trees import Trees
 
 KNOWN = np.zeros(2, dtype=np.bool_)
@@ -60,7 +60,7 @@ def test_two_customers_by_hand(simple: ConversionModel) -> None:
 
 
 def test_words_move_the_start(simple: ConversionModel) -> None:
-    head = TextHead(np.array([[3.0, 0.0]]), np.array([0.5]), np.array([-1.0]))
+    head = LinearHead(np.array([[3.0, 0.0]]), np.array([0.5]), np.array([-1.0]))
     told = replace(simple, hazards=(replace(simple.hazards[0], start=Sigmoid(2.0, 1.0)), simple.hazards[1]))
     told = replace(told, text_head=head)
     said = rows(0, 0, pools=[[1, 0], [0, 0]])
@@ -70,7 +70,7 @@ def test_words_move_the_start(simple: ConversionModel) -> None:
 
 
 def test_without_a_head_or_without_pools_words_say_nothing(simple: ConversionModel) -> None:
-    head = TextHead(np.array([[3.0]]), np.array([0.5]), np.array([-1.0]))
+    head = LinearHead(np.array([[3.0]]), np.array([0.5]), np.array([-1.0]))
 
     assert simple.words(rows(0, 1, pools=[[1], [1]])).tolist() == [0, 0]
     assert replace(simple, text_head=head).words(rows(0, 1)).tolist() == [0, 0]

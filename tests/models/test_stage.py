@@ -10,7 +10,7 @@ import pytest
 from features.rows import FeatureRows
 from models.journey_model import Asked, JourneyModel
 from models.stage import StageModel, class_probabilities
-from models.text_head import TextHead
+from models.linear_head import LinearHead
 
 NO_TREES = StageModel(
     n_stages=4,
@@ -82,7 +82,7 @@ def test_of_whom_nothing_is_known_the_shares_are_said(model: JourneyModel, asked
 
 @pytest.mark.parametrize("temperature", [0.05, 1.0, 20.0])
 def test_probabilities_sum_to_one(model: JourneyModel, asked: Asked, temperature: float) -> None:
-    shouting = TextHead(np.full((4, 24), 30.0) * np.arange(4)[:, None], np.zeros(4), np.zeros(4))
+    shouting = LinearHead(np.full((4, 24), 30.0) * np.arange(4)[:, None], np.zeros(4), np.zeros(4))
     extreme = replace(model.stage, temperature=temperature, text_head=shouting)
     probabilities = extreme.probabilities(asked.stage, np.zeros(len(asked.stage.features), dtype=np.bool_))
 

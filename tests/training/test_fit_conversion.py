@@ -18,7 +18,7 @@ from training.boosting import out_of_fold, telling_columns
 from training.fit_conversion import fit_conversion
 from training.progress import silent
 from training.split import FOLDS, person_folds
-from training.text_heads import learn_text_head
+from training.linear_heads import learn_linear_head
 
 Codes = np.ndarray
 
@@ -175,7 +175,7 @@ def test_words_are_learnt_from_the_longest_horizon() -> None:
     rows = rows_of(600, dimension=3)
     converted = outcomes(FeatureRows(rows.pools, None, None))
     model = fitted_on(rows, converted, (30, 90))
-    expected, _ = learn_text_head(rows.pools, np.ones(600, dtype=np.bool_), converted[:, 1:] == 1, folds_of(600))
+    expected, _ = learn_linear_head(rows.pools, np.ones(600, dtype=np.bool_), converted[:, 1:] == 1, folds_of(600))
 
     assert model.text_head.weights.tolist() == expected.weights.tolist()
     assert roc_auc_score(converted[:, 1], model.words(rows)) > 0.75

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.text_head import TextHead
+from models.linear_head import LinearHead
 
-HEAD = TextHead(
+HEAD = LinearHead(
     weights=np.array([[1.0, 2.0], [-1.0, 0.0]]), intercepts=np.array([0.5, 0.25]), silent=np.array([-3.0, 3.0])
 )
 
@@ -25,7 +25,7 @@ def test_no_rows_have_no_log_odds() -> None:
 @pytest.mark.parametrize("dimension", [3, 24, 1152])
 def test_a_row_alone_has_the_log_odds_it_has_among_others(dimension: int) -> None:
     random = np.random.default_rng(dimension)
-    head = TextHead(random.normal(size=(4, dimension)), random.normal(size=4), random.normal(size=4))
+    head = LinearHead(random.normal(size=(4, dimension)), random.normal(size=4), random.normal(size=4))
     pools = random.normal(size=(50, dimension)).astype(np.float32)
     alone = np.concatenate([head.log_odds(pools[row : row + 1]) for row in range(50)])
 
