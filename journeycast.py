@@ -163,7 +163,9 @@ def evaluate(
     model = loaded.model
     log = _read_log(touchpoints, max_reject_share, f"{out}/rejects.csv", until=datetime.now(UTC))
     rows = _labelled_rows(model.reader.journey, log, labels, split, max_reject_share, f"{out}/labels.rejects.csv")
-    embedder = Embedder.with_cache(loaded.embedder_folder, threads=2) if loaded.embedder_folder else None
+    embedder = None
+    if loaded.embedder_folder:
+        embedder = Embedder.with_cache(loaded.embedder_folder, threads=2, files=loaded.embedder_files)
     if rows.stage_by_rule != model.reader.stage_by_rule:
         _say("These labels and the bundle know the stage by different means (rules, or given): it is not judged.")
     judgement = judge_model(model, log, rows, embedder.embed if embedder else None, seed)

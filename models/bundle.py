@@ -43,11 +43,15 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded bundle. `version` names its content: equal versions give equal scores."""
+    """A loaded bundle. `version` names its content: equal versions give equal scores.
+
+    `embedder_files` are the bytes of `embedder_folder` as they were when their hashes were checked.
+    """
 
     model: JourneyModel
     version: str
     embedder_folder: Path | None
+    embedder_files: Mapping[str, bytes]
 
 
 def save_bundle(model: JourneyModel, embedder_folder: Path | None, out: Path) -> str:
@@ -97,10 +101,12 @@ def load_bundle(folder: Path) -> Bundle:
     state = json.loads(files["model.json"])
     arrays = safetensors.numpy.load(files["arrays.safetensors"])
     trees = {name: files[name].decode() for name in files if name.startswith("trees/")}
+    inside = f"{EMBEDDER}/"
     return Bundle(
         model=_read_model(state, arrays, trees),
         version=version,
         embedder_folder=folder / EMBEDDER if state["reads_text"] else None,
+        embedder_files={name.removeprefix(inside): files[name] for name in files if name.startswith(inside)},
     )
 
 

@@ -80,7 +80,7 @@ def export_embedder(source: str, folder: Path) -> None:
     folder.mkdir(parents=True)
     onnx.save(traced.graph, folder / MODEL_FILE)
     (folder / TOKENIZER_FILE).write_text(traced.tokenizer_json, encoding="utf-8")
-    network = Network(folder)
+    network = Network(folder, {name: (folder / name).read_bytes() for name in (MODEL_FILE, TOKENIZER_FILE)})
     cosines = _cosines(network, traced)
     card = EmbedderCard(
         format_version=FORMAT_VERSION,
