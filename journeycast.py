@@ -219,6 +219,18 @@ def serve(
 
 
 @app.command()
+def make_key(name: Annotated[str, typer.Argument(help="Who will use it, e.g. crm.")]) -> None:
+    """Make an API key for the endpoint: the key once, and the line for its key file, which does not hold it."""
+    from serving.keys import entry
+    from serving.keys import make_key as make
+
+    key = make()
+    line = entry(name, key)
+    _say(f"Give the key to {name}; it is shown this once. The line goes into JOURNEYCAST_SERVE_KEY_FILE.")
+    print(key, line, sep="\n")
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
     customers: Annotated[int, typer.Option(help="How many customers to simulate.")] = 1500,

@@ -28,6 +28,9 @@ from serving.drain import drain_on_sigterm
 from serving.gate import Gate
 from serving.idempotency import Answered
 from serving.limits import Budget
+from serving.metrics import Metrics, Timed
+from serving.openapi import describe_api
+from serving.page import page
 from serving.refusal import Refusal
 from serving.schemas import Touchpoint
 from serving.score_request import Asked, Limits, RefusedCustomer, read_score_request
@@ -53,6 +56,9 @@ class HistoryScorer(Protocol):
     @property
     def model_version(self) -> str: ...
 
+    @property
+    def messages_read(self) -> tuple[int, int]: ...
+
     def describe(self) -> dict[str, Any]: ...
 
     def score_histories(
@@ -73,6 +79,8 @@ class Endpoint:
         self.scorer: HistoryScorer | None = None
         self.settings = settings
         self.draining = False
+        self.metrics: Metrics | None = None
+        self.exposition: Callable[[], bytes] = bytes
         self._gate = gate
         self._limits = Limits(settings.max_customers, settings.max_touchpoints)
         self._now = now
@@ -88,6 +96,8 @@ class Endpoint:
         rows = scorer.score_histories(golden, to_us(_GOLDEN_AS_OF), reasons=True)
         _check_rows(rows, 2)
         self.scorer = scorer
+        if self.metrics is not None:
+            self.metrics.serves(scorer.model_version)
 
     def drain(self) -> None:
         """Answer on, but say that nobody new should be sent here."""
@@ -102,6 +112,15 @@ class Endpoint:
     async def model(self, request: Request) -> Response:
         self._admit(request)
         return answer(self._ready_scorer().describe())
+
+    async def told_metrics(self, request: Request) -> Response:
+        if not self.settings.open_metrics:
+            self._admit(request)
+        content = await asyncio.to_thread(self.exposition)
+        return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def openapi(self, _: Request) -> Response:
+        return answer(describe_api(None if self.scorer is None else self.scorer.describe()))
 
     async def livez(self, _: Request) -> Response:
         return answer({"status": "live"})
@@ -154,6 +173,8 @@ class Endpoint:
             as_of = asked.as_of or self._now()
             rows = await self._rows(request, scorer, asked, as_of, explain or asked.reasons)
             scores = _in_order_asked(asked, rows)
+            if self.metrics is not None:
+                self.metrics.scored(scores)
             return msgspec.json.encode({"model_version": scorer.model_version, "as_of": as_of, "scores": scores})
 
     async def _read(self, body: bytes) -> Asked:
@@ -172,10 +193,22 @@ class Endpoint:
                 raise ClientDisconnect
             some = histories[len(rows) : len(rows) + size]
             score = partial(scorer.score_histories, some, to_us(as_of), reasons)
-            scored, took_s = await self._in_scoring_thread(_timed, score)
+            scored, took_s = await self._in_scoring_thread(self._timed, scorer, score)
             rows += _check_rows(scored, len(some))
             size = next_slice(len(some), took_s, self.settings.customers_at_once)
         return rows
+
+    def _timed(self, scorer: HistoryScorer, score: Callable[[], list[Row]]) -> tuple[list[Row], float]:
+        started_s, (new, cached) = time.perf_counter(), scorer.messages_read
+        rows = score()
+        took_s = time.perf_counter() - started_s
+        if self.metrics is not None:
+            self.metrics.read(scorer.messages_read[0] - new, scorer.messages_read[1] - cached)
+        return rows, took_s
+
+    def answered(self, path: str, status: int, seconds: float) -> None:
+        if self.metrics is not None:
+            self.metrics.answered(path, status, seconds)
 
     async def _in_scoring_thread(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._scoring_thread, work, *args)
@@ -184,9 +217,8 @@ class Endpoint:
 def make_app(
     scorer: HistoryScorer | None, settings: Settings, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Starlette:
-    """Make the endpoint's application: `POST /score` and `/explain`, `GET /model`, `/livez` and `/readyz`.
+    """Make the endpoint's application: `POST /score` and `/explain`; by GET the model, metrics, API, page and probes.
 
-    BentoML answers `GET /metrics`; the route is here so that other methods get the same 405 as elsewhere.
     Without a scorer it is live but not ready; `app.state.endpoint.install` brings one later. `now` tells the `as_of`
     of requests that name none. Raises BadUsage where keys or secrets cannot be read.
     """
@@ -200,9 +232,14 @@ def make_app(
             Route("/model", endpoint.model, methods=["GET"]),
             Route("/livez", endpoint.livez, methods=["GET"]),
             Route("/readyz", endpoint.readyz, methods=["GET"]),
-            Route("/metrics", _metrics, methods=["GET"]),
+            Route("/metrics", endpoint.told_metrics, methods=["GET"]),
+            Route("/openapi.json", endpoint.openapi, methods=["GET"]),
+            Route("/", page, methods=["GET"]),
         ],
-        middleware=[Middleware(Sealed, closing=lambda: endpoint.draining)],
+        middleware=[
+            Middleware(Timed, answered=endpoint.answered),
+            Middleware(Sealed, closing=lambda: endpoint.draining),
+        ],
         exception_handlers={
             Refusal: _on_refusal,
             HTTPException: _on_http_exception,
@@ -228,17 +265,8 @@ async def _life(app: Starlette) -> AsyncIterator[None]:
             watching.cancel()
 
 
-async def _metrics(_: Request) -> Response:
-    raise HTTPException(404)
-
-
 def _json(content: bytes, headers: dict[str, str] | None = None) -> Response:
     return Response(content, headers=headers, media_type="application/json")
-
-
-def _timed(work: Callable[[], T]) -> tuple[T, float]:
-    started_s = time.perf_counter()
-    return work(), time.perf_counter() - started_s
 
 
 def _check_rows(rows: list[Row], expected: int) -> list[Row]:

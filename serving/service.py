@@ -13,12 +13,14 @@ from pathlib import Path
 import bentoml
 from _bentoml_impl.server import serve_http  # type: ignore[import-untyped]
 from _bentoml_sdk import Service  # type: ignore[import-untyped]
+from bentoml._internal.container import BentoMLContainer  # type: ignore[attr-defined]
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from features.errors import BadEnvironment, BadUsage
 from serving.answers import logger
 from serving.app import HistoryScorer, make_app
 from serving.bundle_watch import BundleWatch
+from serving.metrics import Metrics
 from serving.settings import BUNDLE_VARIABLE, PREFIX, Settings
 
 SETTINGS = Settings.from_environment()
@@ -33,16 +35,7 @@ class FrontDoor:
     of its log, whatever the path holds.
     """
 
-    through = frozenset(
-        {
-            ("POST", "/score"),
-            ("POST", "/explain"),
-            ("GET", "/model"),
-            ("HEAD", "/model"),
-            ("GET", "/metrics"),
-            ("HEAD", "/metrics"),
-        }
-    )
+    through = frozenset({("POST", "/score"), ("POST", "/explain"), ("GET", "/model"), ("HEAD", "/model")})
 
     def __init__(self, bentoml_app: ASGIApp, app: ASGIApp) -> None:
         self.bentoml_app = bentoml_app
@@ -77,6 +70,9 @@ class Journeycast:
 
     def __init__(self) -> None:
         """Load the bundle in this worker. Without a sound one it stays live, says why in its log, and is not ready."""
+        metrics_client = BentoMLContainer.metrics_client.get()
+        APP.state.endpoint.exposition = metrics_client.generate_latest
+        APP.state.endpoint.metrics = Metrics()
         if SETTINGS.bundle is None:
             logger.error("not ready: no_bundle: %s is not set: give the bundle's folder.", BUNDLE_VARIABLE)
             return

@@ -26,6 +26,7 @@ class CountingScorer:
     """Scores by the number of touchpoints; a customer's id may ask for trouble."""
 
     model_version = "v7"
+    messages_read = (0, 0)
 
     def describe(self) -> dict[str, Any]:
         return {"model_version": "v7", "features": 1}
@@ -226,7 +227,8 @@ def test_json_may_say_that_it_is_utf_8(endpoint: TestClient, content_type: str) 
         ("DELETE", "/livez", 405, "GET HEAD"),
         ("POST", "/readyz", 405, "GET HEAD"),
         ("POST", "/metrics", 405, "GET HEAD"),
-        ("GET", "/", 404, None),
+        ("POST", "/", 405, "GET HEAD"),
+        ("GET", "/index.html", 404, None),
         ("POST", "/score/", 404, None),
         ("GET", "/CANARY", 404, None),
         ("GET", "/../etc/passwd", 404, None),

@@ -22,6 +22,7 @@ SECRET = base64.b64encode(b"s" * 24).decode()
 
 class EmptyScorer:
     model_version = "v1"
+    messages_read = (0, 0)
 
     def describe(self) -> dict[str, Any]:
         return {"model_version": "v1"}
@@ -85,9 +86,11 @@ def test_a_wrong_key_is_told_before_anything_else_is_looked_at(guarded: TestClie
     assert guarded.post("/score", content=b"x", headers={"Content-Type": "text/plain"}).status_code == 401
 
 
-def test_the_model_needs_a_key_and_the_probes_do_not(guarded: TestClient) -> None:
-    statuses = [guarded.get(path).status_code for path in ("/model", "/livez", "/readyz")]
-    assert statuses == [401, 200, 200]
+def test_the_model_and_metrics_need_a_key_and_probes_page_and_description_do_not(guarded: TestClient) -> None:
+    closed = [guarded.get(path).status_code for path in ("/model", "/metrics")]
+    opened = [guarded.get(path).status_code for path in ("/livez", "/readyz", "/", "/openapi.json")]
+    assert (closed, opened) == ([401] * 2, [200] * 4)
+    assert client(keys=entry("a", "b"), open_metrics=True).get("/metrics").status_code == 200
     assert guarded.get("/model", headers={"X-API-Key": "new-key"}).status_code == 200
 
 

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -139,9 +140,7 @@ def test_the_server_describes_its_model(server: httpx.Client, bundle: Path) -> N
     assert server.get("/model").json() == json.loads(json.dumps(Scorer.load(bundle).describe()))
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/docs.json", "/schema.json", "/static_content/index.css", "/healthz", "/score/"]
-)
+@pytest.mark.parametrize("path", ["/docs.json", "/schema.json", "/static_content/index.css", "/healthz", "/score/"])
 def test_no_page_of_stock_bentoml_is_open(server: httpx.Client, path: str) -> None:
     response = server.get(path)
     assert (response.status_code, response.json()["code"]) == (404, "not_found")
@@ -152,18 +151,50 @@ def test_another_method_is_405_in_the_same_shape(server: httpx.Client) -> None:
     assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(405, "method_not_allowed")] * 3
 
 
-def test_metrics_count_requests_by_path_and_neither_they_nor_the_log_keep_what_was_sent(
-    server: httpx.Client, log: Path
+def test_metrics_tell_requests_customers_scores_and_model_and_neither_they_nor_the_log_keep_what_was_sent(
+    server: httpx.Client, bundle: Path, log: Path
 ) -> None:
     server.get("/CANARY")
     server.post(
         "/score", json={"customers": [{"customer_id": "CANARY", "touchpoints": [TOUCHPOINT | {"value": "CANARY"}]}]}
     )
     server.post("/score?q=CANARY", content=b"CANARY", headers={"Content-Type": "application/CANARY"})
+    server.post("/score", json={"customers": [{"customer_id": "CANARY", "touchpoints": []}] * 2})
     metrics = server.get("/metrics").text
-    requests = [line for line in metrics.splitlines() if line.startswith("bentoml_service_request_total{")]
-    assert any('endpoint="/score",http_response_code="422"' in line for line in requests)
+    counted = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if not line.startswith("#"))
+    assert float(counted['journeycast_request_seconds_count{path="other",status="404"}']) >= 1
+    assert float(counted['journeycast_request_seconds_count{path="/score",status="422"}']) == 1
+    assert float(counted['journeycast_request_seconds_count{path="/score",status="415"}']) == 1
+    assert float(counted['journeycast_customers_total{outcome="no_data"}']) >= 2
+    assert counted['journeycast_messages_total{source="new"}'] == "0.0"  # this bundle reads no text
+    version = Scorer.load(bundle).model_version
+    assert any(name.startswith(f'journeycast_model_info{{model_version="{version}"') for name in counted)
+    assert any('endpoint="/score",http_response_code="422"' in name for name in counted)
     assert "CANARY" not in metrics + log.read_text()
+
+
+def test_the_page_shows_a_customers_answer_in_a_browser(server: httpx.Client, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("there is no Chromium on this machine")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr"]
+    profile = [f"--user-data-dir={tmp_path}", "--virtual-time-budget=20000", "--dump-dom"]
+    url = f"{server.base_url}/#example"
+    shown = subprocess.run([browser, *options, *profile, url], capture_output=True, text=True, timeout=STARTING_S)
+    assert 'data-stage="awareness"' in shown.stdout, shown.stderr
+    assert "Stage: awareness" in shown.stdout
+    assert '<div class="fill" style="left: 0%; width: 100%;">' in shown.stdout  # the smallest bundle knows one stage
+    assert '<p id="problem"></p>' in shown.stdout
+    assert not re.search("Refused to|Content Security|Uncaught", shown.stderr)
+
+
+def test_the_page_loads_nothing_from_elsewhere(server: httpx.Client) -> None:
+    page = server.get("/")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "://" not in page.text
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
 
 
 def put(source: Path, served: Path) -> None:
@@ -230,7 +261,7 @@ def test_while_bundles_are_exchanged_and_damaged_no_answer_is_lost_or_mixed(
 
 
 def test_a_worker_that_is_killed_comes_back(server: httpx.Client) -> None:
-    worker = next(child for child in psutil.Process(SERVERS[-1]).children() if "worker" in " ".join(child.cmdline()))
+    worker = next(child for child in psutil.Process(SERVERS[0]).children() if "worker" in " ".join(child.cmdline()))
     worker.kill()
     worker.wait(10)
     answer = httpx.get(f"{server.base_url}/readyz", timeout=STARTING_S)
