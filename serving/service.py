@@ -17,6 +17,7 @@ from bentoml._internal.container import BentoMLContainer  # type: ignore[attr-de
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from features.errors import BadEnvironment, BadUsage
+from models.bundle_files import read_bundle_files
 from serving.answers import logger
 from serving.app import HistoryScorer, make_app
 from serving.bundle_watch import BundleWatch
@@ -105,12 +106,10 @@ def serve(bundle: Path, host: str = "127.0.0.1", port: int = 3000) -> None:
     while no keys are set, and for an impossible port;
     BadEnvironment where the bundle is damaged or the port is taken.
     """
-    from models.bundle import load_bundle  # seconds of imports, as above
-
     if not 0 < port < 65_536:
         raise BadUsage("bad_port", f"{port} is not a port; give one between 1 and 65535.")
     _check_openness(host)
-    load_bundle(bundle)  # a worker would stay, not ready; whoever starts the server wants to know at once
+    read_bundle_files(bundle)  # a worker would stay, not ready; whoever starts the server wants to know at once
     print(f"settings: {SETTINGS.in_words()}", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="journeycast-serve-") as home:
         # Not resolved: where a link stands at the path, the endpoint follows it.
