@@ -8,11 +8,11 @@ same order, so that scores are equal to the bit.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from features.aggregate import Float32s
 from features.event_log import Floats, Int64s
@@ -24,16 +24,12 @@ CATEGORICAL, DEFAULT_LEFT = 1, 2  # bits of a decision type; the two above tell 
 ZERO_IS_MISSING, NAN_IS_MISSING = 1, 2
 
 
-@dataclass(frozen=True)
-class Forest:
+class Nodes(NamedTuple):
     """Trees one after the other. `first_node` and `first_leaf` have one entry a tree, and the end.
 
-    A child below zero is the leaf -child - 1 of the same tree. Tree i belongs to class i % classes.
+    A child below zero is the leaf -child - 1 of the same tree. Counts are of training rows.
     """
 
-    classes: int
-    features: int
-    depth: int  # of the deepest tree, at most
     first_node: Int64s
     first_leaf: Int64s
     feature: Int64s
@@ -44,6 +40,16 @@ class Forest:
     node_count: Floats
     leaf_value: Floats
     leaf_count: Floats
+
+
+@dataclass(frozen=True)
+class Forest:
+    """A model's trees; tree i belongs to class i % classes. `depth` is that of the deepest, at most."""
+
+    classes: int
+    features: int
+    depth: int
+    nodes: Nodes
 
     @classmethod
     def parse(cls, text: str) -> Forest:
@@ -59,10 +65,7 @@ class Forest:
             words = " ".join(tree.get(name, "") for tree in trees).split()
             return np.array(words, dtype=np.float64).astype(dtype)
 
-        return cls(
-            classes=int(header["num_tree_per_iteration"]),
-            features=int(header["max_feature_idx"]) + 1,
-            depth=int(leaves.max(initial=1)),
+        nodes = Nodes(
             first_node=np.concatenate([[0], np.cumsum(leaves - 1)]),
             first_leaf=np.concatenate([[0], np.cumsum(leaves)]),
             feature=column("split_feature", np.int64),
@@ -74,11 +77,13 @@ class Forest:
             leaf_value=column("leaf_value", np.float64),
             leaf_count=column("leaf_count", np.float64),
         )
+        features = int(header["max_feature_idx"]) + 1
+        return cls(int(header["num_tree_per_iteration"]), features, int(leaves.max(initial=1)), nodes)
 
     def raw_scores(self, rows: Float32s) -> Floats:
         """Summed leaf values. Shape (rows, classes)."""
         scores = np.zeros((len(rows), self.classes))
-        _score(rows, scores, *self._walk(), self.leaf_value)
+        _score(rows, scores, self.nodes)
         return scores
 
     def contributions(self, rows: Float32s) -> Floats:
@@ -86,21 +91,16 @@ class Forest:
         if self.classes != 1:
             raise ValueError(f"contributions are those of one class; this model has {self.classes}")
         effects = np.zeros((len(rows), self.features + 1))
-        _explain(rows, effects, *self._walk(), self.leaf_value, self.node_count, self.leaf_count, self.depth)
+        _explain(rows, effects, self.nodes, self.depth)
         return effects
-
-    def _walk(self) -> tuple[npt.NDArray[Any], ...]:
-        """What finding a leaf needs."""
-        nodes = (self.feature, self.threshold, self.decision, self.left, self.right)
-        return (self.first_node, self.first_leaf, *nodes)
 
 
 def _fields(block: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _goes_left(value, threshold, decision):  # type: ignore[no-untyped-def] # pragma: no cover
+@njit(cache=True, nogil=True)
+def _goes_left(value: float, threshold: float, decision: int) -> bool:
     missing = (decision >> 2) & 3
     if np.isnan(value) and missing != NAN_IS_MISSING:
         value = 0.0
@@ -108,31 +108,26 @@ def _goes_left(value, threshold, decision):  # type: ignore[no-untyped-def] # pr
         value = 0.0
     if (missing == ZERO_IS_MISSING and value == 0.0) or (missing == NAN_IS_MISSING and np.isnan(value)):
         return (decision & DEFAULT_LEFT) != 0
-    return value <= threshold
+    return bool(value <= threshold)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _score(rows, scores, first_node, first_leaf, feature, threshold, decision, left, right, leaf_value):  # type: ignore[no-untyped-def] # pragma: no cover
+@njit(cache=True, nogil=True)
+def _score(rows: Float32s, scores: Floats, nodes: Nodes) -> None:
     for row in range(len(rows)):
-        for tree in range(len(first_node) - 1):
-            start, node = first_node[tree], 0
-            if first_node[tree + 1] == start:
+        for tree in range(len(nodes.first_node) - 1):
+            start, node = nodes.first_node[tree], 0
+            if nodes.first_node[tree + 1] == start:
                 node = -1  # a single leaf
             while node >= 0:
                 at = start + node
-                node = (
-                    left[at]
-                    if _goes_left(np.float64(rows[row, feature[at]]), threshold[at], decision[at])
-                    else right[at]
-                )
-            scores[row, tree % scores.shape[1]] += leaf_value[first_leaf[tree] - node - 1]
+                value = np.float64(rows[row, nodes.feature[at]])
+                goes_left = _goes_left(value, nodes.threshold[at], nodes.decision[at])
+                node = nodes.left[at] if goes_left else nodes.right[at]
+            scores[row, tree % scores.shape[1]] += nodes.leaf_value[nodes.first_leaf[tree] - node - 1]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _explain(  # type: ignore[no-untyped-def] # pragma: no cover
-    rows, effects, first_node, first_leaf, feature, threshold, decision, left, right, leaf_value, node_count,
-    leaf_count, depth,
-):  # fmt: skip
+@njit(cache=True, nogil=True)
+def _explain(rows: Float32s, effects: Floats, nodes: Nodes, depth: int) -> None:
     """Lundberg's algorithm 2 with a stack in place of the recursion; names as there.
 
     The path to a node is a row of `on`, `zero`, `one` and `weight`: the features split on, the share of training rows
@@ -143,13 +138,14 @@ def _explain(  # type: ignore[no-untyped-def] # pragma: no cover
     stack = np.zeros((2 * depth + 4, 4), np.int64)  # node, level, length of the path, feature
     fractions = np.zeros((2 * depth + 4, 2))  # zero, one
     for row in range(len(rows)):
-        for tree in range(len(first_node) - 1):
-            nodes, leaves, n_leaves = first_node[tree], first_leaf[tree], first_leaf[tree + 1] - first_leaf[tree]
+        for tree in range(len(nodes.first_node) - 1):
+            start, leaves = nodes.first_node[tree], nodes.first_leaf[tree]
+            n_leaves = nodes.first_leaf[tree + 1] - leaves
             if n_leaves == 1:
-                effects[row, -1] += leaf_value[leaves]
+                effects[row, -1] += nodes.leaf_value[leaves]
                 continue
             for leaf in range(leaves, leaves + n_leaves):
-                effects[row, -1] += leaf_count[leaf] / node_count[nodes] * leaf_value[leaf]
+                effects[row, -1] += nodes.leaf_count[leaf] / nodes.node_count[start] * nodes.leaf_value[leaf]
             stack[0, 0], stack[0, 1], stack[0, 2], stack[0, 3] = 0, 1, 0, -1
             fractions[0, 0] = fractions[0, 1] = 1.0
             top = 1
@@ -164,31 +160,42 @@ def _explain(  # type: ignore[no-untyped-def] # pragma: no cover
                     stack[top, 3],
                 )  # fmt: skip
                 if node < 0:
-                    value = leaf_value[leaves - node - 1]
+                    value = nodes.leaf_value[leaves - node - 1]
                     for i in range(1, length + 1):
                         total = _unwound_sum(zero[level], one[level], weight[level], length, i)
                         effects[row, on[level, i]] += total * (one[level, i] - zero[level, i]) * value
                     continue
-                at = nodes + node
-                goes_left = _goes_left(np.float64(rows[row, feature[at]]), threshold[at], decision[at])
-                hot, cold = (left[at], right[at]) if goes_left else (right[at], left[at])
+                at = start + node
+                goes_left = _goes_left(
+                    np.float64(rows[row, nodes.feature[at]]), nodes.threshold[at], nodes.decision[at]
+                )
+                hot, cold = (nodes.left[at], nodes.right[at]) if goes_left else (nodes.right[at], nodes.left[at])
                 zero_so_far = one_so_far = 1.0
                 for i in range(length + 1):
-                    if on[level, i] == feature[at]:  # split on before: undo that split
+                    if on[level, i] == nodes.feature[at]:  # split on before: undo that split
                         zero_so_far, one_so_far = zero[level, i], one[level, i]
                         _unwind(on[level], zero[level], one[level], weight[level], length, i)
                         length -= 1
                         break
                 for child, one_fraction in ((cold, 0.0), (hot, one_so_far)):
-                    count = node_count[nodes + child] if child >= 0 else leaf_count[leaves - child - 1]
+                    count = nodes.node_count[start + child] if child >= 0 else nodes.leaf_count[leaves - child - 1]
                     stack[top, 0], stack[top, 1], stack[top, 2] = child, level + 1, length + 1
-                    stack[top, 3] = feature[at]
-                    fractions[top, 0], fractions[top, 1] = count / node_count[at] * zero_so_far, one_fraction
+                    stack[top, 3] = nodes.feature[at]
+                    fractions[top, 0], fractions[top, 1] = count / nodes.node_count[at] * zero_so_far, one_fraction
                     top += 1
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _extend(on, zero, one, weight, length, zero_fraction, one_fraction, feature):  # type: ignore[no-untyped-def] # pragma: no cover
+@njit(cache=True, nogil=True)
+def _extend(
+    on: Int64s,
+    zero: Floats,
+    one: Floats,
+    weight: Floats,
+    length: int,
+    zero_fraction: float,
+    one_fraction: float,
+    feature: int,
+) -> None:
     on[length], zero[length], one[length] = feature, zero_fraction, one_fraction
     weight[length] = 1.0 if length == 0 else 0.0
     for i in range(length - 1, -1, -1):
@@ -196,8 +203,8 @@ def _extend(on, zero, one, weight, length, zero_fraction, one_fraction, feature)
         weight[i] = zero_fraction * weight[i] * (length - i) / (length + 1)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _unwind(on, zero, one, weight, length, at):  # type: ignore[no-untyped-def] # pragma: no cover
+@njit(cache=True, nogil=True)
+def _unwind(on: Int64s, zero: Floats, one: Floats, weight: Floats, length: int, at: int) -> None:
     following = weight[length]
     for i in range(length - 1, -1, -1):
         if one[at] != 0:
@@ -210,8 +217,8 @@ def _unwind(on, zero, one, weight, length, at):  # type: ignore[no-untyped-def] 
         on[i], zero[i], one[i] = on[i + 1], zero[i + 1], one[i + 1]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _unwound_sum(zero, one, weight, length, at):  # type: ignore[no-untyped-def] # pragma: no cover
+@njit(cache=True, nogil=True)
+def _unwound_sum(zero: Floats, one: Floats, weight: Floats, length: int, at: int) -> float:
     following, total = weight[length], 0.0
     for i in range(length - 1, -1, -1):
         if one[at] != 0:
@@ -220,4 +227,4 @@ def _unwound_sum(zero, one, weight, length, at):  # type: ignore[no-untyped-def]
             following = weight[i] - part * zero[at] * (length - i) / (length + 1)
         else:
             total += weight[i] / zero[at] / ((length - i) / (length + 1))
-    return total
+    return float(total)
