@@ -177,7 +177,9 @@ def evaluate(
     recorded = _read_recorded(stage_history, frame, max_reject_share, f"{out}/stages.rejects.csv")
     log = _read_log(touchpoints, max_reject_share, f"{out}/rejects.csv", recorded, until=datetime.now(UTC))
     rows = _labelled_rows(frame, log, labels, split, max_reject_share, f"{out}/labels.rejects.csv")
-    embedder = Embedder.with_cache(loaded.embedder_folder, threads=2) if loaded.embedder_folder else None
+    embedder = None
+    if loaded.embedder_folder:
+        embedder = Embedder.with_cache(loaded.embedder_folder, threads=2, files=loaded.embedder_files)
     if rows.stage_by_rule != model.reader.stage_by_rule:
         _say("These labels and the bundle know the stage by different means (rules, or given): it is not judged.")
     elif not is_stage_judged(model.reader, rows):
@@ -244,6 +246,18 @@ def serve(
     import serving.service
 
     serving.service.serve(_bundle_folder(bundle), host, port)
+
+
+@app.command()
+def make_key(name: Annotated[str, typer.Argument(help="Who will use it, e.g. crm.")]) -> None:
+    """Make an API key for the endpoint: the key once, and the line for its key file, which does not hold it."""
+    from serving.keys import entry
+    from serving.keys import make_key as make
+
+    key = make()
+    line = entry(name, key)
+    _say(f"Give the key to {name}; it is shown this once. The line goes into JOURNEYCAST_SERVE_KEY_FILE.")
+    print(key, line, sep="\n")
 
 
 @app.command()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax
 
 from features.event_log import Bools, Floats, Int64s
@@ -38,6 +37,8 @@ def fit_sigmoid(raw: Floats, happened: Bools) -> Sigmoid:
         value = float(np.mean(np.logaddexp(0.0, log_odds) - target * log_odds))
         return value, np.array([np.mean(error * raw), np.mean(error)])
 
+    from scipy.optimize import minimize  # most of a second, which scoring need not pay
+
     slope, intercept = minimize(
         loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0, None), (None, None)]
     ).x
@@ -53,5 +54,7 @@ def fit_temperature(raw: Floats, stage: Int64s) -> float:
 
     def loss(log_factor: float) -> float:
         return -float(np.mean(log_softmax(raw * np.exp(log_factor), axis=1)[rows, stage]))
+
+    from scipy.optimize import minimize_scalar  # as above
 
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,13 @@ from models.journey_model import Forecast
 from models.reasons import explain
 
 History = tuple[str, Sequence[TouchpointRecord]]  # a customer's id and touchpoints
+
+
+class MessagesRead(NamedTuple):
+    """Distinct messages of each request, counted since the scorer was opened."""
+
+    new: int
+    cached: int
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class Scorer:
 
     def __init__(self, bundle: Bundle, embedder: Embedder | None) -> None:
         self._model = bundle.model
+        self._embedder = embedder
         self._embed = None if embedder is None else embedder.embed
         self.model_version = bundle.version
         self.journey = bundle.model.reader.journey
@@ -48,10 +56,18 @@ class Scorer:
         Raises BadUsage where there is no bundle, BadEnvironment where it is damaged.
         """
         bundle = load_bundle(folder)
-        embedder = Embedder.with_cache(bundle.embedder_folder, threads) if bundle.embedder_folder else None
-        if embedder is not None:
+        embedder = None
+        if bundle.embedder_folder is not None:
+            embedder = Embedder.with_cache(bundle.embedder_folder, threads, files=bundle.embedder_files)
             embedder.load()
         return cls(bundle, embedder)
+
+    @property
+    def messages_read(self) -> MessagesRead:
+        """How many messages this scorer has embedded, and how many it found in the cache."""
+        if self._embedder is None:
+            return MessagesRead(0, 0)
+        return MessagesRead(self._embedder.texts_computed, self._embedder.texts_remembered)
 
     def describe(self) -> dict[str, Any]:
         """What this model is: version, journey, score columns, features, quality. JSON-ready."""
