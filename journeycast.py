@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, TaskID, TimeRemainingColumn
+from rich.progress import Progress, ProgressColumn, Task, TaskID, TimeRemainingColumn
 from rich.text import Text
 
 from features.errors import BadData, BadEnvironment, BadUsage, Fault
@@ -181,27 +181,33 @@ def score(
     as_of: Annotated[str | None, typer.Option(help="Score everybody at this time, e.g. 2026-01-31T00:00:00Z.")] = None,
     snapshots: Annotated[str | None, typer.Option(help="Score these pairs: a file of customer_id, as_of.")] = None,
     reasons: Annotated[bool, typer.Option("--reasons", help="Add signed reasons to each row.")] = False,
+    compare: Annotated[Path | None, typer.Option(help="Older scores: write who has moved since beside --out.")] = None,
+    memory: Annotated[str, typer.Option(help="The most memory to use, e.g. 500MB.")] = "2GB",
     engine: Annotated[Literal["local"], typer.Option(help="Where to compute.")] = "local",
     max_reject_share: RejectShare = 0.05,
 ) -> None:
-    """Score a list of customers."""
+    """Score a list of customers. A run that was stopped goes on where it was when started again."""
+    from features.event_log import to_us
     from features.snapshots_file import read_snapshots
     from features.table_files import find_files
-    from serving.batch import Asked, check_output, score_list, write_scores
+    from serving.memory_plan import read_memory
+    from serving.score_file import check_output
+    from serving.score_list import Order, score_list
     from serving.scorer import Scorer
 
     del engine
     if (as_of is None) == (snapshots is None):
         raise BadUsage("as_of_or_snapshots", "give either --as-of TIME or --snapshots FILE")
-    check_output(out, find_files([*touchpoints, *([snapshots] if snapshots else [])]))
-    moment = None if as_of is None else _moment(as_of)
+    files, pair_files = find_files(touchpoints), find_files(snapshots) if snapshots else []
+    check_output(out, [*files, *pair_files])
+    moment_us, memory_bytes = None if as_of is None else to_us(_moment(as_of)), read_memory(memory)
     scorer = Scorer.load(_bundle_folder(bundle), threads=2)
-    log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv")
-    asked = Asked.everybody(log, moment) if moment else Asked.pairs(read_snapshots(str(snapshots)))
+    pairs = read_snapshots(snapshots) if snapshots else None
+    order = Order(files, moment_us, pairs, pair_files, reasons, max_reject_share, memory_bytes)
     with _progress() as report:
-        scores = score_list(scorer, log, asked, reasons, lambda done, total: report("Scoring", done, total))
-    write_scores(scores, out)
-    _say(f"{scores.height:,} scores by model {scorer.model_version} in {out}")
+        manifest = score_list(scorer, order, out, compare, report)
+    _tell_read(**manifest["touchpoints"], reject_file=f"{out}.rejects.csv")
+    _say(f"{manifest['rows']:,} scores by model {scorer.model_version} in {out}")
 
 
 @app.command()
@@ -241,16 +247,30 @@ def _read_log(source: list[str], max_reject_share: float, reject_file: str, unti
     read = read_touchpoints(source, max_reject_share, reject_file)
     if not read.rejects.height:
         Path(reject_file).unlink(missing_ok=True)  # an older run's rejects are not this one's
-    _say(
-        f"{read.rows_read:,} rows read: {read.frame.height:,} touchpoints, "
-        f"{read.duplicates_dropped:,} duplicates dropped, {_rejected(read.rejects.height, reject_file)}"
-    )
-    if read.ignored_columns:
-        _say(f"columns that are no part of the contract, ignored: {', '.join(read.ignored_columns)}")
+    counts = (read.rows_read, read.frame.height, read.duplicates_dropped, read.rejects.height)
+    _tell_read(*counts, read.ignored_columns, reject_file)
     frame = read.frame if until is None else known_by(read.frame, until)
     if frame.height < read.frame.height:
         _say(f"{read.frame.height - frame.height:,} touchpoints lie in the future and are left out")
     return EventLog.from_frame(frame)
+
+
+def _tell_read(
+    rows_read: int,
+    touchpoints: int,
+    duplicates_dropped: int,
+    rejected: int,
+    ignored_columns: Sequence[str],
+    reject_file: str,
+    reject_codes: dict[str, int] | None = None,
+) -> None:
+    del reject_codes  # they stand in the file
+    _say(
+        f"{rows_read:,} rows read: {touchpoints:,} touchpoints, "
+        f"{duplicates_dropped:,} duplicates dropped, {_rejected(rejected, reject_file)}"
+    )
+    if ignored_columns:
+        _say(f"columns that are no part of the contract, ignored: {', '.join(ignored_columns)}")
 
 
 def _rejected(rows: int, reject_file: str) -> str:
@@ -345,12 +365,23 @@ def _moment(as_of: str) -> datetime:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each kind of work, with the time left."""
-    with Progress(*Progress.get_default_columns()[:-1], TimeRemainingColumn(), console=console) as bars:
-        tasks: dict[str, TaskID] = {}
+    """A bar for each kind of work, with its rate and the time left."""
+    columns = (*Progress.get_default_columns()[:-1], _Rate(), TimeRemainingColumn())
+    bars, tasks = Progress(*columns, console=console), dict[str, TaskID]()
 
-        def report(what: str, done: int, total: int) -> None:
-            task = tasks[what] if what in tasks else tasks.setdefault(what, bars.add_task(what))
-            bars.update(task, completed=done, total=total)
+    def report(what: str, done: int, total: int) -> None:
+        bars.start()
+        task = tasks[what] if what in tasks else tasks.setdefault(what, bars.add_task(what))
+        bars.update(task, completed=done, total=total or None)
 
+    try:
         yield report
+    finally:
+        if tasks:  # else a fault would be told after an empty line
+            bars.stop()
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s")

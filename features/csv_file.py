@@ -53,11 +53,11 @@ def read_csv(path: Path, choose: ChooseColumns) -> Iterator[RawTable]:
         sound = pl.Series(~wrong & ~blank, dtype=pl.Boolean)
         broken = broken_rows(rows[wrong], "row_wrong_width")
         yield RawTable(frame.with_columns(row=rows).filter(sound), broken, ignored)
-        rows_before += np.count_nonzero(~blank)
+        rows_before += int(np.count_nonzero(~blank))
 
 
 def _pieces(data: Bytes, body: int) -> Iterator[Bytes]:
-    """Whole rows, some megabytes at a time; at least one piece, so that the columns are known of a file without rows."""
+    """Whole rows, some megabytes at a time; at least one piece, so that a file without rows shows its columns."""
     begin = body
     while begin < data.size or begin == body:
         end = _end_of_rows(data, begin)

@@ -29,7 +29,7 @@ def json_lines_column_names(path: Path) -> list[str]:
 
 
 def read_json_lines(path: Path, choose: ChooseColumns) -> Iterator[RawTable]:
-    """Batch by batch, the chosen keys as text, an absent key and null as null, numbers and booleans in JSON's own spelling.
+    """Batch by batch, the chosen keys as text: an absent key and null as null, numbers and booleans as spelt there.
 
     A line that is no JSON is broken (`row_not_json`), as is one that holds something else than an object
     (`row_not_object`); blank lines are skipped and not counted.
@@ -89,7 +89,7 @@ def _read_sound_lines(
         raise BadData("file_cut_off", f"{path} ends in the middle of row {rows_before + len(lines)}: export it again")
     is_sound = np.array([fault is None for fault in faults])
     rows = rows_before + np.arange(1, len(lines) + 1)
-    frame = pl.concat([frame for frame, _ in blocks]).with_columns(row=rows[is_sound])
+    frame = pl.concat([frame for frame, _ in blocks]).insert_column(0, pl.Series("row", rows[is_sound]))
     return frame, broken_rows(rows[~is_sound], [fault for fault in faults if fault is not None])
 
 

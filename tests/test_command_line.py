@@ -94,7 +94,7 @@ def test_everybody_is_scored_at_one_moment(run: Run, ending: str, reasons: bool)
     ended = run(*SCORE, *AT, "--out", f"scores.{ending}", *(["--reasons"] * reasons))
     version = load_bundle(Path("bundle")).version
     assert ended.code == 0
-    assert ended.said.splitlines()[0] == "5 rows read: 4 touchpoints, 1 duplicates dropped, 0 rejected"
+    assert ended.said.splitlines()[-2] == "5 rows read: 4 touchpoints, 1 duplicates dropped, 0 rejected"
     assert ended.said.splitlines()[-1] == f"3 scores by model {version} in scores.{ending}"
     read = {"parquet": pl.read_parquet, "csv": pl.read_csv, "jsonl": pl.read_ndjson}[ending]
     scores = read(Path(f"scores.{ending}"))
