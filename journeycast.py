@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __version__ = importlib.metadata.version("journeycast")
 EXTRAS = {
+    "sql": ("psycopg",),
     "serve": ("bentoml", "_bentoml_sdk", "_bentoml_impl", "pydantic_settings", "starlette"),
     "train": ("mlflow", "onnx", "pandas", "sentence_transformers", "sklearn", "torch", "transformers"),
 }
@@ -177,7 +179,8 @@ def evaluate(
 def score(
     bundle: BundleReference,
     touchpoints: TouchpointSource,
-    out: Annotated[Path, typer.Option(help="Scores: .parquet, .csv or .jsonl.")],
+    out: Annotated[str, typer.Option(help="Scores: .parquet, .csv, .jsonl, or postgresql://…/database#table.")],
+    query: Annotated[str | None, typer.Option(help="The SELECT, where --touchpoints is postgresql://…")] = None,
     as_of: Annotated[str | None, typer.Option(help="Score everybody at this time, e.g. 2026-01-31T00:00:00Z.")] = None,
     snapshots: Annotated[str | None, typer.Option(help="Score these pairs: a file of customer_id, as_of.")] = None,
     reasons: Annotated[bool, typer.Option("--reasons", help="Add signed reasons to each row.")] = False,
@@ -198,16 +201,24 @@ def score(
     del engine
     if (as_of is None) == (snapshots is None):
         raise BadUsage("as_of_or_snapshots", "give either --as-of TIME or --snapshots FILE")
-    files, pair_files = find_files(touchpoints), find_files(snapshots) if snapshots else []
-    check_output(out, [*files, *pair_files])
+    to_table = "://" in out
+    if to_table:
+        from serving.score_table import scores_file, shown_address, write_table
+    file = scores_file(out) if to_table else Path(out)
+    files, fetch = _sources(touchpoints, query)
+    pair_files = find_files(snapshots) if snapshots else []
+    check_output(file, [*files, *pair_files])
     moment_us, memory_bytes = None if as_of is None else to_us(_moment(as_of)), read_memory(memory)
     scorer = Scorer.load(_bundle_folder(bundle), threads=2)
     pairs = read_snapshots(snapshots) if snapshots else None
-    order = Order(files, moment_us, pairs, pair_files, reasons, max_reject_share, memory_bytes)
+    order = Order(files, moment_us, pairs, pair_files, reasons, max_reject_share, memory_bytes, fetch)
     with _progress() as report:
-        manifest = score_list(scorer, order, out, compare, report)
-    _tell_read(**manifest["touchpoints"], reject_file=f"{out}.rejects.csv")
-    _say(f"{manifest['rows']:,} scores by model {scorer.model_version} in {out}")
+        manifest = score_list(scorer, order, file, compare, report)
+    _tell_read(**manifest["touchpoints"], reject_file=f"{file}.rejects.csv")
+    if to_table:
+        write_table(file, out)
+        file.unlink()
+    _say(f"{manifest['rows']:,} scores by model {scorer.model_version} in {shown_address(out) if to_table else out}")
 
 
 @app.command()
@@ -253,6 +264,21 @@ def _read_log(source: list[str], max_reject_share: float, reject_file: str, unti
     if frame.height < read.frame.height:
         _say(f"{read.frame.height - frame.height:,} touchpoints lie in the future and are left out")
     return EventLog.from_frame(frame)
+
+
+def _sources(touchpoints: list[str], query: str | None) -> tuple[list[Path], Callable[[Path], None] | None]:
+    """The files to read, and what fetches the query's rows where a database is asked."""
+    from features.table_files import find_files
+
+    if query is None:
+        return find_files(touchpoints), None
+    from features.postgresql import fetch_query, is_address
+
+    if len(touchpoints) != 1 or not is_address(touchpoints[0]):
+        raise BadUsage(
+            "query_without_database", "--query needs --touchpoints postgresql://… and no other --touchpoints"
+        )
+    return [], partial(fetch_query, touchpoints[0], query)
 
 
 def _tell_read(

@@ -47,7 +47,9 @@ def find_files(source: Source) -> list[Path]:
     faults: list[str] = [] if sources else ["no source was given; expected a file, a folder or a glob"]
     for each in sources:
         if "://" in str(each):
-            faults.append("a source is an address, which is not read yet; expected a file, a folder or a glob")
+            faults.append(
+                "a source is an address; expected a file, a folder or a glob, or postgresql://… together with --query"
+            )
             continue
         try:
             files.update(dict.fromkeys(_files_at(each)))

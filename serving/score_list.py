@@ -10,7 +10,7 @@ import importlib.metadata
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ from serving.work_folder import WorkFolder, fingerprint, work_folder
 
 MOST_PARTITION_BYTES = 64 * 10**6  # what a kill may cost; larger partitions are no faster
 TOUCHPOINTS, CUSTOMERS, PARTITIONED = "touchpoints.blocks", "customers.parquet", "partitioned.json"
+FETCHED = "query.csv"
 
 Report = Callable[[str, int, int], None]
 """report(what, done, total), total 0 where it is not known."""
@@ -48,7 +49,10 @@ Report = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be scored, and how: everybody at `as_of_us`, or the pairs of `snapshots` (customer_id, as_of)."""
+    """What is to be scored, and how: everybody at `as_of_us`, or the pairs of `snapshots` (customer_id, as_of).
+
+    `fetch`, where given, first brings more touchpoints to a CSV file whose path it is told.
+    """
 
     files: Sequence[Path]
     as_of_us: int | None
@@ -57,6 +61,7 @@ class Order:
     reasons: bool
     max_reject_share: float
     memory_bytes: int
+    fetch: Callable[[Path], None] | None = None
 
     def settings(self, scorer: Scorer) -> dict[str, Any]:
         """All that decides about the scores beside the touchpoints; JSON-ready."""
@@ -80,16 +85,20 @@ def score_list(scorer: Scorer, order: Order, out: Path, compare: Path | None, re
     Raises BadUsage for an output or a memory ceiling that cannot be and where another run writes this output; BadData
     and BadEnvironment as `read_touchpoints` does. The older output stays until the new one is complete.
     """
-    read_files = [*order.files, *order.snapshots_files]
-    check_output(out, read_files)
-    check_reject_options(order.max_reject_share, _reject_file(out), read_files)
+    check_output(out, [*order.files, *order.snapshots_files])
+    check_reject_options(order.max_reject_share, _reject_file(out), [*order.files, *order.snapshots_files])
     plan = plan_memory(order.memory_bytes, 0 if order.snapshots is None else order.snapshots.height)
     with work_folder(out.with_name(f".{out.name}.work")) as work:
+        if order.fetch is not None:
+            order.fetch(work.path / FETCHED)
+            order = replace(order, files=[*order.files, work.path / FETCHED])
+        read_files = [*order.files, *order.snapshots_files]
         stamps = _stamps(read_files)
         inputs = {str(path): file_sha256(path) for path in read_files}
         settings = order.settings(scorer)
         was_committed = work.finish_commit()
-        if work.begin(fingerprint(out=out.name, inputs=inputs, compare=str(compare), **settings)) and was_committed:
+        job = fingerprint(out=out.name, inputs=inputs, compare=str(compare), **settings)
+        if work.begin(job, keep=[FETCHED]) and was_committed:
             return read_manifest(out)
         read, customers = _partitioned(order, out, plan, work, report)
         if _stamps(read_files) != stamps:

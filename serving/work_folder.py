@@ -10,8 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,19 +27,19 @@ class WorkFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def begin(self, fingerprint: str) -> bool:
-        """Keep what an earlier run of this very job has left, clear away any other's; whether there was any."""
+    def begin(self, fingerprint: str, keep: Collection[str] = ()) -> bool:
+        """Keep what an earlier run of this very job has left, and the named files; whether there was such a run."""
         if self.read(JOB) == {"fingerprint": fingerprint}:
             return True
-        self.clear()
+        self._clear(keep)
         self.write(JOB, {"fingerprint": fingerprint})
         return False
 
-    def clear(self) -> None:
-        """Forget all work."""
+    def _clear(self, keep: Collection[str]) -> None:
         (self.path / JOB).unlink(missing_ok=True)  # first: without it, nothing else counts
         for path in self.path.iterdir():
-            path.unlink()
+            if path.name not in keep:
+                path.unlink()
 
     def read(self, name: str) -> Any:
         """What `write` wrote under this name, None where there is nothing of the kind."""
@@ -91,8 +90,13 @@ def work_folder(path: Path) -> Iterator[WorkFolder]:
 
 
 def _remove(path: Path) -> None:
-    (path / JOB).unlink(missing_ok=True)
-    shutil.rmtree(path)
+    """What says that all is in place goes last; where nothing says so, what says that there is work goes first."""
+    names = {each.name for each in path.iterdir()}
+    last = [COMMIT, JOB] if COMMIT in names else []
+    first = [] if last else [JOB]
+    for name in (*first, *(names - {COMMIT, JOB}), *last):
+        (path / name).unlink(missing_ok=True)
+    path.rmdir()
 
 
 def fingerprint(**parts: Any) -> str:
