@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from features.errors import BadData, BadEnvironment, BadUsage
+from features.errors import BadEnvironment, BadUsage, Fault
 
 JOB = "job.json"
 COMMIT = "commit.json"
+DAMAGED = "work_damaged"  # the code of a fault in the work itself
 
 
 class WorkFolder:
@@ -82,8 +83,9 @@ def work_folder(path: Path) -> Iterator[WorkFolder]:
     try:
         yield WorkFolder(path)
         _remove(path)
-    except (BadUsage, BadData):
-        _remove(path)  # what cannot be done will not be taken up again
+    except Fault as fault:
+        if not isinstance(fault, BadEnvironment) or fault.code == DAMAGED:
+            _remove(path)  # what cannot be done, or is damaged, will not be taken up again
         raise
     finally:
         os.close(descriptor)

@@ -93,7 +93,7 @@ def test_all_rows_come_or_none(database: str) -> None:
         (lambda at, out: fetch_query(at, "SELECT * FROM nowhere", out), BadUsage, 'relation "nowhere" does not exist'),
         (lambda at, out: fetch_query(at, "DELETE FROM pg_class", out), BadUsage, "COPY query must have a RETURNING"),
         (lambda at, out: fetch_query(at, "SELECT 1) TO PROGRAM 'true' --", out), BadUsage, "syntax error"),
-        (lambda at, out: fetch_query(at.replace("host=", "host=/gone"), "SELECT 1", out), BadEnvironment, "Operational"),
+        (lambda at, out: fetch_query(at.replace("host=", "host=/gone"), "SELECT 1", out), BadEnvironment, "Oper"),
         (lambda at, _: upsert_rows(at, "pg_class", TYPES, ["who"], []), BadUsage, "does not exist"),
     ],
 )  # fmt: skip
