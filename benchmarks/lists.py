@@ -30,14 +30,15 @@ import resource, sys, journeycast
 try:
     journeycast.main()
 finally:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, file=open(sys.argv[-1] + ".peak", "w"))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    print(used.ru_maxrss * 1024, used.ru_utime + used.ru_stime, file=open(sys.argv[-1] + ".used", "w"))
 """
 
 console = Console(highlight=False)
 
 
 def main() -> None:
-    """Print a table: seconds, customers/s and peak memory, by size and contender."""
+    """Print a table: seconds, customers/s, CPU seconds and peak memory, by size and contender."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, required=True, help="one that reads no text")
     parser.add_argument("--customers", type=int, nargs="+", default=[10_000, 50_000, 200_000])
@@ -50,14 +51,11 @@ def main() -> None:
         as_of_us = to_us(seed["occurred_at"].max())  # type: ignore[arg-type]
         for customers in given.customers:
             touchpoints = repeated(seed, customers, folder / f"{customers}.parquet")
-            seconds, peak = this_program(touchpoints, given.bundle, as_of_us, given.memory)
-            tell("journeycast", customers, seconds, peak)
+            tell("journeycast", this_program(customers, touchpoints, given.bundle, as_of_us, given.memory))
         if given.peers:
-            took = peer("polars", touchpoints, given.bundle, as_of_us)
-            tell("Polars group_by + LightGBM", took["customers"], took["seconds"], took["peak_bytes"])
+            tell("Polars group_by + LightGBM", peer("polars", touchpoints, given.bundle, as_of_us))
             few = repeated(seed, TUTORIAL_CUSTOMERS, folder / "few.parquet")
-            took = peer("tutorial", few, given.bundle, as_of_us)
-            tell("pandas + scikit-learn wrapper", took["customers"], took["seconds"], took["peak_bytes"])
+            tell("pandas groupby + LightGBM", peer("tutorial", few, given.bundle, as_of_us))
 
 
 def repeated(seed: pl.DataFrame, customers: int, path: Path) -> Path:
@@ -77,14 +75,16 @@ def repeated(seed: pl.DataFrame, customers: int, path: Path) -> Path:
     return path
 
 
-def this_program(touchpoints: Path, bundle: Path, as_of_us: int, memory: str) -> tuple[float, float]:
-    """Seconds and peak bytes of `journeycast score`."""
+def this_program(customers: int, touchpoints: Path, bundle: Path, as_of_us: int, memory: str) -> dict[str, float]:
+    """What `journeycast score` took."""
     out = touchpoints.with_suffix(".scores.parquet")
     words = ["--bundle", bundle, "--touchpoints", touchpoints, "--as-of", from_us(as_of_us).isoformat()]
     command = [sys.executable, "-c", PROGRAM, "score", *words, "--memory", memory, "--out", out]
     started = time.perf_counter()
     subprocess.run(list(map(str, command)), check=True, stderr=subprocess.DEVNULL, env=_environment())
-    return time.perf_counter() - started, float(Path(f"{out}.peak").read_text())
+    seconds = time.perf_counter() - started
+    peak_bytes, cpu_seconds = map(float, Path(f"{out}.used").read_text().split())
+    return {"customers": customers, "seconds": seconds, "cpu_seconds": cpu_seconds, "peak_bytes": peak_bytes}
 
 
 def peer(name: str, touchpoints: Path, bundle: Path, as_of_us: int) -> dict[str, float]:
@@ -95,11 +95,15 @@ def peer(name: str, touchpoints: Path, bundle: Path, as_of_us: int) -> dict[str,
     return took
 
 
-def tell(contender: str, customers: float, seconds: float, peak_bytes: float) -> None:
+def tell(contender: str, took: dict[str, float]) -> None:
     """One row of the table."""
-    rate = customers / seconds
+    customers, seconds, cpu_seconds, peak_bytes = (
+        took[part] for part in ("customers", "seconds", "cpu_seconds", "peak_bytes")
+    )
     console.print(
-        f"{contender:30} {customers:>9,} customers {seconds:8.1f} s {rate:9,.0f}/s {peak_bytes / 1e6:7,.0f} MB"
+        f"{contender:28} {customers:>9,} customers {seconds:7.1f} s {customers / seconds:8,.0f}/s,"
+        f" {cpu_seconds:7.1f} CPU s, {peak_bytes / 1e6:6,.0f} MB",
+        soft_wrap=True,
     )
 
 
