@@ -10,7 +10,8 @@ from features.errors import BadUsage
 
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 THREADS = 2
-# Measured with benchmarks/lists.py, bytes at the peak over what the program held before:
+# Set so that the peaks of benchmarks/lists.py stay under the ceiling; bytes over what the program held before.
+LEAST_PARTITION_BYTES = 5 * 10**6
 READING_BYTES = 300 * 10**6  # one batch of touchpoints, read, checked and divided
 SCORING_BYTES = 250 * 10**6  # a thread's rows of features, whatever its partition holds
 TIMES_FRAME = 8.0  # a partition while it is sorted and read into a log, over its size as a frame
@@ -49,9 +50,6 @@ def plan_memory(ceiling_bytes: int, asked_pairs: int, held_bytes: int | None = N
     free = ceiling_bytes - fixed
     threads = THREADS if free >= THREADS * (SCORING_BYTES + TIMES_FRAME * LEAST_PARTITION_BYTES) else 1
     return MemoryPlan(threads, int((free / threads - SCORING_BYTES) / TIMES_FRAME))
-
-
-LEAST_PARTITION_BYTES = 5 * 10**6
 
 
 def resident_bytes() -> int:
