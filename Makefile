@@ -75,7 +75,7 @@ endef
 export pins
 lock: ## Resolve pyproject.toml anew into requirements.lock
 	@$(find_python); "$$python" -m venv --clear build/lock
-	build/lock/bin/python -m pip install --quiet --dry-run --report build/lock.json '.[serve,train,spark,dev]' $(HELD)
+	build/lock/bin/python -m pip install --quiet --dry-run --report build/lock.json '.[serve,train,spark,sql,dev]' $(HELD)
 	{ sed -n '/^#/p' requirements.lock; build/lock/bin/python -c "$$pins" < build/lock.json; } > build/requirements.lock
 	mv build/requirements.lock requirements.lock
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import importlib.metadata
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, TaskID, TimeRemainingColumn
+from rich.progress import Progress, ProgressColumn, Task, TaskID, TimeRemainingColumn
 from rich.text import Text
 
 from features.errors import BadData, BadEnvironment, BadUsage, Fault
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __version__ = importlib.metadata.version("journeycast")
 EXTRAS = {
+    "sql": ("psycopg",),
     "serve": ("bentoml", "_bentoml_sdk", "_bentoml_impl", "pydantic_settings", "starlette"),
     "train": ("mlflow", "onnx", "pandas", "sentence_transformers", "sklearn", "torch", "transformers"),
 }
@@ -177,7 +179,9 @@ def evaluate(
     recorded = _read_recorded(stage_history, frame, max_reject_share, f"{out}/stages.rejects.csv")
     log = _read_log(touchpoints, max_reject_share, f"{out}/rejects.csv", recorded, until=datetime.now(UTC))
     rows = _labelled_rows(frame, log, labels, split, max_reject_share, f"{out}/labels.rejects.csv")
-    embedder = Embedder.with_cache(loaded.embedder_folder, threads=2) if loaded.embedder_folder else None
+    embedder = None
+    if loaded.embedder_folder:
+        embedder = Embedder.with_cache(loaded.embedder_folder, threads=2, files=loaded.embedder_files)
     if rows.stage_by_rule != model.reader.stage_by_rule:
         _say("These labels and the bundle know the stage by different means (rules, or given): it is not judged.")
     elif not is_stage_judged(model.reader, rows):
@@ -205,33 +209,50 @@ def list_features(
 def score(
     bundle: BundleReference,
     touchpoints: TouchpointSource,
-    out: Annotated[Path, typer.Option(help="Scores: .parquet, .csv or .jsonl.")],
+    out: Annotated[str, typer.Option(help="Scores: .parquet, .csv, .jsonl, or postgresql://…/database#table.")],
+    query: Annotated[str | None, typer.Option(help="The SELECT, where --touchpoints is postgresql://…")] = None,
     as_of: Annotated[str | None, typer.Option(help="Score everybody at this time, e.g. 2026-01-31T00:00:00Z.")] = None,
     snapshots: Annotated[str | None, typer.Option(help="Score these pairs: a file of customer_id, as_of.")] = None,
     reasons: Annotated[bool, typer.Option("--reasons", help="Add signed reasons to each row.")] = False,
+    compare: Annotated[Path | None, typer.Option(help="Older scores: write who has moved since beside --out.")] = None,
+    memory: Annotated[str, typer.Option(help="The most memory to use, e.g. 500MB.")] = "2GB",
     engine: Annotated[Literal["local"], typer.Option(help="Where to compute.")] = "local",
     max_reject_share: RejectShare = 0.05,
     stage_history: StageHistorySource = None,
 ) -> None:
-    """Score a list of customers."""
+    """Score a list of customers. A run that was stopped goes on where it was when started again."""
+    from features.event_log import to_us
     from features.snapshots_file import read_snapshots
     from features.table_files import find_files
-    from serving.batch import Asked, check_output, score_list, write_scores
+    from serving.memory_plan import read_memory
+    from serving.score_file import check_output
+    from serving.score_list import Order, score_list
     from serving.scorer import Scorer
 
     del engine
     if (as_of is None) == (snapshots is None):
         raise BadUsage("as_of_or_snapshots", "give either --as-of TIME or --snapshots FILE")
-    check_output(out, find_files([*touchpoints, *(source for source in (snapshots, stage_history) if source)]))
-    moment = None if as_of is None else _moment(as_of)
+    to_table = "://" in out
+    if to_table:
+        from serving.score_table import scores_file, shown_address, write_table
+    file = scores_file(out) if to_table else Path(out)
+    files, fetch = _sources(touchpoints, query)
+    other_files = find_files([source for source in (snapshots, stage_history) if source])
+    check_output(file, [*files, *other_files])
+    moment_us, memory_bytes = None if as_of is None else to_us(_moment(as_of)), read_memory(memory)
     scorer = Scorer.load(_bundle_folder(bundle), threads=2)
-    recorded = _read_recorded(stage_history, scorer.journey, max_reject_share, f"{out}.stages.rejects.csv")
-    log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", recorded)
-    asked = Asked.everybody(log, moment) if moment else Asked.pairs(read_snapshots(str(snapshots)))
+    recorded = _read_recorded(stage_history, scorer.journey, max_reject_share, f"{file}.stages.rejects.csv")
+    pairs = read_snapshots(snapshots) if snapshots else None
+    order = Order(
+        files, moment_us, pairs, other_files, reasons, max_reject_share, memory_bytes, fetch=fetch, recorded=recorded
+    )
     with _progress() as report:
-        scores = score_list(scorer, log, asked, reasons, lambda done, total: report("Scoring", done, total))
-    write_scores(scores, out)
-    _say(f"{scores.height:,} scores by model {scorer.model_version} in {out}")
+        manifest = score_list(scorer, order, file, compare, report)
+    _tell_read(**manifest["touchpoints"], reject_file=f"{file}.rejects.csv")
+    if to_table:
+        write_table(file, out)
+        file.unlink()
+    _say(f"{manifest['rows']:,} scores by model {scorer.model_version} in {shown_address(out) if to_table else out}")
 
 
 @app.command()
@@ -244,6 +265,18 @@ def serve(
     import serving.service
 
     serving.service.serve(_bundle_folder(bundle), host, port)
+
+
+@app.command()
+def make_key(name: Annotated[str, typer.Argument(help="Who will use it, e.g. crm.")]) -> None:
+    """Make an API key for the endpoint: the key once, and the line for its key file, which does not hold it."""
+    from serving.keys import entry
+    from serving.keys import make_key as make
+
+    key = make()
+    line = entry(name, key)
+    _say(f"Give the key to {name}; it is shown this once. The line goes into JOURNEYCAST_SERVE_KEY_FILE.")
+    print(key, line, sep="\n")
 
 
 @app.command()
@@ -276,12 +309,8 @@ def _read_log(
     _make_folder(Path(reject_file).parent)
     read = read_touchpoints(source, max_reject_share, reject_file)
     _forget_older(reject_file, read.rejects)
-    _say(
-        f"{read.rows_read:,} rows read: {read.frame.height:,} touchpoints, "
-        f"{read.duplicates_dropped:,} duplicates dropped, {_rejected(read.rejects.height, reject_file)}"
-    )
-    if read.ignored_columns:
-        _say(f"columns that are no part of the contract, ignored: {', '.join(read.ignored_columns)}")
+    counts = (read.rows_read, read.frame.height, read.duplicates_dropped, read.rejects.height)
+    _tell_read(*counts, read.ignored_columns, reject_file)
     whole = read.frame if recorded is None else drop_duplicates(read.frame.vstack(recorded))
     frame = whole if until is None else known_by(whole, until)
     if frame.height < whole.height:
@@ -316,6 +345,39 @@ def _forget_older(reject_file: str, rejects: pl.DataFrame) -> None:
     """An older run's rejects are not this one's."""
     if not rejects.height:
         Path(reject_file).unlink(missing_ok=True)
+
+
+def _sources(touchpoints: list[str], query: str | None) -> tuple[list[Path], Callable[[Path], None] | None]:
+    """The files to read, and what fetches the query's rows where a database is asked."""
+    from features.table_files import find_files
+
+    if query is None:
+        return find_files(touchpoints), None
+    from features.postgresql import fetch_query, is_address
+
+    if len(touchpoints) != 1 or not is_address(touchpoints[0]):
+        raise BadUsage(
+            "query_without_database", "--query needs --touchpoints postgresql://… and no other --touchpoints"
+        )
+    return [], partial(fetch_query, touchpoints[0], query)
+
+
+def _tell_read(
+    rows_read: int,
+    touchpoints: int,
+    duplicates_dropped: int,
+    rejected: int,
+    ignored_columns: Sequence[str],
+    reject_file: str,
+    reject_codes: dict[str, int] | None = None,
+) -> None:
+    del reject_codes  # they stand in the file
+    _say(
+        f"{rows_read:,} rows read: {touchpoints:,} touchpoints, "
+        f"{duplicates_dropped:,} duplicates dropped, {_rejected(rejected, reject_file)}"
+    )
+    if ignored_columns:
+        _say(f"columns that are no part of the contract, ignored: {', '.join(ignored_columns)}")
 
 
 def _rejected(rows: int, reject_file: str) -> str:
@@ -411,12 +473,23 @@ def _moment(as_of: str) -> datetime:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each kind of work, with the time left."""
-    with Progress(*Progress.get_default_columns()[:-1], TimeRemainingColumn(), console=console) as bars:
-        tasks: dict[str, TaskID] = {}
+    """A bar for each kind of work, with its rate and the time left."""
+    columns = (*Progress.get_default_columns()[:-1], _Rate(), TimeRemainingColumn())
+    bars, tasks = Progress(*columns, console=console), dict[str, TaskID]()
 
-        def report(what: str, done: int, total: int) -> None:
-            task = tasks[what] if what in tasks else tasks.setdefault(what, bars.add_task(what))
-            bars.update(task, completed=done, total=total)
+    def report(what: str, done: int, total: int) -> None:
+        bars.start()
+        task = tasks[what] if what in tasks else tasks.setdefault(what, bars.add_task(what))
+        bars.update(task, completed=done, total=total or None)
 
+    try:
         yield report
+    finally:
+        if tasks:  # else a fault would be told after an empty line
+            bars.stop()
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,16 +59,36 @@ def read_checked(
     reject file of another kind.
     """
     check_reject_options(max_reject_share, reject_file, files)
-    types = contract_types(schema)
-    typed, raws = _read_files(files, types, required)
-    good, failure = schema.filter(typed)
-    rejects = join_rejects(rejected_rows(failure, schema), [raw.broken for raw in raws], files)
-    rows_read = typed.height + sum(raw.broken.height for raw in raws)
+    batches = list(check_files(files, schema, required))
+    frame = pl.concat([batch.frame for batch in batches])
+    rejects = pl.concat([batch.rejects for batch in batches])
+    rows_read = sum(batch.rows_read for batch in batches)
     if rejects.height and reject_file is not None:
         write_rejects(rejects, reject_file)
     refuse_above_share(rejects, rows_read, max_reject_share, reject_file)
-    ignored = dict.fromkeys(name for raw in raws for name in raw.ignored_columns)
-    return CheckedTable(good.select(*types), rejects, rows_read, tuple(ignored))
+    ignored = dict.fromkeys(name for batch in batches for name in batch.ignored_columns)
+    return CheckedTable(frame, rejects, rows_read, tuple(ignored))
+
+
+def check_files(files: Sequence[Path], schema: type[Row], required: Collection[str]) -> Iterator[CheckedTable]:
+    """What `read_checked` reads, batch by batch, in the files' order and none of them in memory for longer.
+
+    Raises BadData at the end, with the faults of all files that cannot be read.
+    """
+    types = contract_types(schema)
+    faults: list[BadData] = []
+    for path in files:
+        try:
+            for raw in read_table(path, _chooser(path, types, required)):
+                if not faults:
+                    yield _check(path, raw, schema, types)
+        except BadData as fault:
+            faults.append(fault)
+    if faults:
+        codes = {fault.code for fault in faults}
+        raise BadData(
+            codes.pop() if len(codes) == 1 else "bad_files", [each for fault in faults for each in fault.faults]
+        )
 
 
 def contract_types(schema: type[Row]) -> dict[str, pl.DataType]:
@@ -102,26 +122,11 @@ def _is_naive(text: pl.Expr) -> pl.Expr:
     return text.str.strip_chars().str.contains(NAIVE)
 
 
-def _read_files(
-    files: Sequence[Path], types: dict[str, pl.DataType], required: Collection[str]
-) -> tuple[pl.DataFrame, list[RawTable]]:
-    frames: list[pl.DataFrame] = []
-    raws: list[RawTable] = []
-    faults: list[BadData] = []
-    for at, path in enumerate(files):
-        try:
-            raw = read_table(path, _chooser(path, types, required))
-            place = raw.frame.select(pl.lit(at, pl.UInt32).alias("file"), "row")
-            frames.append(place.hstack(read_columns(path, raw.frame, types)))
-            raws.append(raw)
-        except BadData as fault:
-            faults.append(fault)
-    if faults:
-        codes = {fault.code for fault in faults}
-        raise BadData(
-            codes.pop() if len(codes) == 1 else "bad_files", [each for fault in faults for each in fault.faults]
-        )
-    return pl.concat(frames), raws
+def _check(path: Path, raw: RawTable, schema: type[Row], types: dict[str, pl.DataType]) -> CheckedTable:
+    place = raw.frame.select(pl.lit(0, pl.UInt32).alias("file"), "row")
+    good, failure = schema.filter(place.hstack(read_columns(path, raw.frame, types)))
+    rejects = join_rejects(rejected_rows(failure, schema), [raw.broken], [path])
+    return CheckedTable(good.select(*types), rejects, raw.frame.height + raw.broken.height, raw.ignored_columns)
 
 
 def _chooser(

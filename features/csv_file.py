@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,8 @@ def csv_column_names(path: Path) -> list[str]:
     return _header(path, utf8_bytes(path))[0]
 
 
-def read_csv(path: Path, choose: ChooseColumns) -> RawTable:
-    """The chosen columns as text, an empty field as null or "".
+def read_csv(path: Path, choose: ChooseColumns) -> Iterator[RawTable]:
+    """Batch by batch, the chosen columns as text, an empty field as null or "".
 
     A row with too few or too many fields is broken (`row_wrong_width`); blank lines are skipped and not counted.
 
@@ -39,29 +40,52 @@ def read_csv(path: Path, choose: ChooseColumns) -> RawTable:
     _check_quotes(path, data)
     names, body = _header(path, data)
     chosen = choose(names)
-    wrong, blank = _row_faults(data, body, len(names))
-    if wrong.size and wrong[-1] and not ends_in_newline(data):
-        raise BadData("file_cut_off", f"{path} ends in the middle of row {np.count_nonzero(~blank)}: export it again")
-    rows = np.cumsum(~blank, dtype=np.int64)
-    frame = _fields(path, names, chosen)
-    if frame.height != rows.size:
-        raise BadData("file_unreadable", f"{path}: its rows cannot be told apart; write it as CSV after RFC 4180")
-    sound = pl.Series(~wrong & ~blank)
-    return RawTable(
-        frame=frame.with_columns(row=rows).filter(sound),
-        broken=broken_rows(rows[wrong], "row_wrong_width"),
-        ignored_columns=tuple(name for name in names if name not in chosen),
-    )
+    ignored = tuple(name for name in names if name not in chosen)
+    rows_before = 0
+    for piece in _pieces(data, body):
+        wrong, blank = _row_faults(piece, len(names))
+        rows = rows_before + np.cumsum(~blank, dtype=np.int64)
+        if wrong.size and wrong[-1] and not ends_in_newline(piece):
+            raise BadData("file_cut_off", f"{path} ends in the middle of row {rows[-1]}: export it again")
+        frame = _fields(data[:body], piece, names, chosen)
+        if frame.height != rows.size:
+            raise BadData("file_unreadable", f"{path}: its rows cannot be told apart; write it as CSV after RFC 4180")
+        sound = pl.Series(~wrong & ~blank, dtype=pl.Boolean)
+        broken = broken_rows(rows[wrong], "row_wrong_width")
+        yield RawTable(frame.with_columns(row=rows).filter(sound), broken, ignored)
+        rows_before += int(np.count_nonzero(~blank))
 
 
-def _fields(path: Path, names: list[str], chosen: list[str]) -> pl.DataFrame:
+def _pieces(data: Bytes, body: int) -> Iterator[Bytes]:
+    """Whole rows, some megabytes at a time; at least one piece, so that a file without rows shows its columns."""
+    begin = body
+    while begin < data.size or begin == body:
+        end = _end_of_rows(data, begin)
+        yield data[begin:end]
+        if end == data.size:
+            return
+        begin = end
+
+
+def _end_of_rows(data: Bytes, begin: int) -> int:
+    """Where the last row ends that begins within some megabytes of `begin`."""
+    n_bytes = CHUNK_BYTES
+    while begin + n_bytes < data.size:
+        window = data[begin : begin + n_bytes]
+        newlines = _outside_quotes(np.flatnonzero(window == NEWLINE), np.flatnonzero(window == QUOTE))
+        if newlines.size:
+            return begin + int(newlines[-1]) + 1
+        n_bytes *= 2
+    return data.size
+
+
+def _fields(header: Bytes, piece: Bytes, names: list[str], chosen: list[str]) -> pl.DataFrame:
     # Columns go by position: Polars renames repeated names. Rows of a wrong width are known from their commas.
     frame = pl.read_csv(
-        path,
+        bytes(header) + bytes(piece),
         columns=[names.index(name) for name in chosen],
         infer_schema=False,
         truncate_ragged_lines=True,
-        glob=False,
     )
     frame.columns = chosen
     return frame
@@ -122,38 +146,29 @@ def _refuse_quotes(path: Path, data: Bytes, position: int) -> None:
     )
 
 
-def _row_faults(data: Bytes, body: int, width: int) -> tuple[Bools, Bools]:
-    """For each line of the body, quoted newlines apart: whether it has the wrong width, and whether it is blank."""
-    ends, commas = _row_ends(data, body)
-    lengths = np.diff(ends, prepend=body - 1) - 1
+def _row_faults(data: Bytes, width: int) -> tuple[Bools, Bools]:
+    """For each line, quoted newlines apart: whether it has the wrong width, and whether it is blank."""
+    ends, commas = _row_ends(data)
+    lengths = np.diff(ends, prepend=-1) - 1
     blank = lengths == 0
     short = np.flatnonzero(lengths == 1)
     blank[short] = data[ends[short] - 1] == RETURN
     return (commas != width - 1) & ~blank, blank
 
 
-def _row_ends(data: Bytes, body: int) -> tuple[Int64s, Int64s]:
+def _row_ends(data: Bytes) -> tuple[Int64s, Int64s]:
     """Where each row ends and how many commas it holds, both outside quotes."""
-    ends: list[Int64s] = []
-    upto: list[Int64s] = []  # commas from the body's beginning to each row's end
-    n_quotes = n_commas = 0
-    for start in range(body, data.size, CHUNK_BYTES):
-        chunk = data[start : start + CHUNK_BYTES]
-        quotes = np.flatnonzero(chunk == QUOTE)
-        newlines = _outside_quotes(np.flatnonzero(chunk == NEWLINE), quotes, n_quotes)
-        commas = _outside_quotes(np.flatnonzero(chunk == COMMA), quotes, n_quotes)
-        ends.append(start + newlines)
-        upto.append(n_commas + np.searchsorted(commas, newlines))
-        n_quotes, n_commas = n_quotes + quotes.size, n_commas + commas.size
-    if body < data.size and not ends_in_newline(data):
-        ends.append(np.array([data.size]))
-        upto.append(np.array([n_commas]))
-    return np.concatenate([*ends, np.array([], np.int64)]), np.diff(np.concatenate([np.array([0]), *upto]))
+    quotes = np.flatnonzero(data == QUOTE)
+    ends = _outside_quotes(np.flatnonzero(data == NEWLINE), quotes)
+    commas = _outside_quotes(np.flatnonzero(data == COMMA), quotes)
+    if data.size and not ends_in_newline(data):
+        ends = np.append(ends, data.size)
+    return ends, np.diff(np.searchsorted(commas, ends), prepend=0)
 
 
-def _outside_quotes(positions: Int64s, quotes: Int64s, n_before: int = 0) -> Int64s:
-    if quotes.size == 0 and n_before % 2 == 0:
+def _outside_quotes(positions: Int64s, quotes: Int64s) -> Int64s:
+    if quotes.size == 0:
         return positions
-    is_outside: Bools = (np.searchsorted(quotes, positions) + n_before) % 2 == 0
+    is_outside: Bools = np.searchsorted(quotes, positions) % 2 == 0
     outside: Int64s = positions[is_outside]
     return outside

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -86,12 +86,15 @@ class EmbedderCard:
     @staticmethod
     def read(folder: Path) -> EmbedderCard:
         """Read the card and check every file against it; raises `BadEnvironment`."""
+        return EmbedderCard.of(folder, read_files(folder))
+
+    @staticmethod
+    def of(folder: Path, files: Mapping[str, bytes]) -> EmbedderCard:
+        """The card among `files`, every other file checked against it; `folder` is where faults say they came from."""
         try:
-            card = EmbedderCard(**json.loads((folder / CARD_FILE).read_bytes()))
+            card = EmbedderCard(**json.loads(files[CARD_FILE]))
             needed = (card.model_file, TOKENIZER_FILE)
-            damaged = [name for name in needed if file_sha256(folder / name) != card.files[name]]
-        except OSError as fault:
-            raise _unusable(folder, f"{fault.strerror}: {Path(str(fault.filename)).name}") from fault
+            damaged = [name for name in needed if _sha256(files[name]) != card.files[name]]
         except (ValueError, TypeError, KeyError) as fault:
             raise _unusable(folder, f"{CARD_FILE} is not an embedder's card") from fault
         if card.format_version != FORMAT_VERSION:
@@ -104,26 +107,36 @@ class EmbedderCard:
 class Embedder:
     """Texts to unit vectors, each text embedded alone, on `threads` threads.
 
-    `folder` comes from `training.embedder_export`. Nothing is read before it is needed: the card first, the model at
-    the first text that the cache does not hold, or at `load`. Several threads may use one embedder.
+    `folder` comes from `training.embedder_export`; `files` are its files where they were read, and checked, before.
+    Otherwise nothing is read before it is needed: the card first, the model at the first text that the cache does not
+    hold, or at `load`. Several threads may use one embedder.
     """
 
-    def __init__(self, folder: Path, cache: VectorCache | None = None, threads: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        cache: VectorCache | None = None,
+        threads: int = 1,
+        files: Mapping[str, bytes] | None = None,
+    ) -> None:
         self.folder = folder
         self.cache = cache
         self.threads = threads
-        self.texts_computed = 0  # how often the model was run; the others were in the cache
+        self.texts_computed = self.texts_remembered = 0  # since the start; computed: how often the model was run
+        self._files = files
 
     @staticmethod
-    def with_cache(folder: Path, threads: int = 1, cache_path: Path | None = None) -> Embedder:
+    def with_cache(
+        folder: Path, threads: int = 1, cache_path: Path | None = None, files: Mapping[str, bytes] | None = None
+    ) -> Embedder:
         """An embedder with the machine's shared cache, or one at `cache_path`; raises `BadEnvironment`."""
-        embedder = Embedder(folder, threads=threads)
+        embedder = Embedder(folder, threads=threads, files=files)
         embedder.cache = VectorCache(cache_path, embedder.dimension, embedder.sha256)
         return embedder
 
     @cached_property
     def card(self) -> EmbedderCard:
-        return EmbedderCard.read(self.folder)
+        return EmbedderCard.of(self.folder, self._files or read_files(self.folder))
 
     @property
     def dimension(self) -> int:
@@ -182,6 +195,7 @@ class Embedder:
         keys = [text_hash(text) for text in texts]
         known = self.cache.get_many(keys)
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        self.texts_remembered += len(known)
         made = dict(zip(new, self._computed(list(new.values())), strict=True))
         self.cache.put_many(made)
         return [known[key] if key in known else made[key] for key in keys]
@@ -195,35 +209,44 @@ class Embedder:
 
     @cached_property
     def _network(self) -> Network | StaticNetwork:
-        # The card first: nothing is parsed before its hash is known.
+        # The bytes that are parsed are the very bytes that were hashed, whatever happens to the folder meanwhile.
+        files = self._files or read_files(self.folder)
+        if EmbedderCard.of(self.folder, files) != self.card:
+            raise _unusable(self.folder, "it was exchanged while it was in use")
         expected = np.asarray(self.card.sample, np.float32)
-        network = open_network(self.folder, self.card.model_file)
+        network = open_network(self.folder, files)
         vector = network.vector(SAMPLE_TEXT)
         if vector.shape != expected.shape or not vector @ expected >= LEAST_SAMPLE_COSINE:
             raise _unusable(self.folder, "its vectors differ from those of the machine that exported it")
+        self._files = None
         return network
 
 
-def open_network(folder: Path, model_file: str) -> Network | StaticNetwork:
-    """Read tokenizer and model; raises `BadEnvironment` where a library cannot."""
+def open_network(folder: Path, files: Mapping[str, bytes]) -> Network | StaticNetwork:
+    """Read tokenizer and model from the `files` of `folder`; raises `BadEnvironment` where a library cannot."""
     try:
-        return StaticNetwork(folder, TOKENIZER_FILE) if model_file == STATIC_FILE else Network(folder)
+        if STATIC_FILE in files:
+            return StaticNetwork(files[STATIC_FILE], files[TOKENIZER_FILE])
+        return Network(files)
     except Exception as fault:  # the libraries raise classes of their own
-        raise _unusable(folder, f"{model_file} or {TOKENIZER_FILE} cannot be read ({type(fault).__name__})") from fault
+        raise _unusable(folder, f"its model or tokenizer cannot be read ({type(fault).__name__})") from fault
 
 
 class Network:
-    """Tokenizer and model; the session has one thread, so that messages, not matrices, are what runs in parallel."""
+    """Tokenizer and model; the session has one thread, so that messages, not matrices, are what runs in parallel.
 
-    def __init__(self, folder: Path) -> None:
+    Of `files`, read before, only `MODEL_FILE` and `TOKENIZER_FILE` are looked at.
+    """
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # u8 times s8 saturates in 16 bits on processors without VNNI: there, the path that is exact and half as fast.
         options.add_session_config_entry("session.x64quantprecision", "0" if has_vnni() else "1")
-        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+        self._tokenizer = Tokenizer.from_buffer(files[TOKENIZER_FILE])
         self._session = onnxruntime.InferenceSession(
-            str(folder / MODEL_FILE),
+            files[MODEL_FILE],
             options,
             providers=["CPUExecutionProvider"],
             disabled_optimizers=["SkipLayerNormFusion"],  # the fused kernel takes 60 µs, its two parts 13
@@ -234,6 +257,19 @@ class Network:
         tokens = np.array([self._tokenizer.encode(text).ids], np.int64)
         vector: Vectors = self._session.run(None, {"input_ids": tokens})[0][0]
         return vector
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """The files of an embedder folder; raises `BadEnvironment` where one cannot be read."""
+    try:
+        model_file = STATIC_FILE if (folder / STATIC_FILE).is_file() else MODEL_FILE
+        return {name: (folder / name).read_bytes() for name in (CARD_FILE, model_file, TOKENIZER_FILE)}
+    except OSError as fault:
+        raise _unusable(folder, f"{fault.strerror}: {Path(str(fault.filename)).name}") from fault
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,7 +13,7 @@ import polars as pl
 
 from features.errors import BadData
 from features.raw_table import BROKEN_ROWS, ChooseColumns, RawTable, broken_rows
-from features.utf8_file import Bytes, ends_in_newline, utf8_bytes
+from features.utf8_file import CHUNK_BYTES, NEWLINE, Bytes, ends_in_newline, utf8_bytes
 
 ROWS_FOR_NAMES = 1000
 BLOCK_LINES = 10_000
@@ -27,8 +28,8 @@ def json_lines_column_names(path: Path) -> list[str]:
     return _names(path)
 
 
-def read_json_lines(path: Path, choose: ChooseColumns) -> RawTable:
-    """The chosen keys as text, an absent key and null as null, numbers and booleans in JSON's own spelling.
+def read_json_lines(path: Path, choose: ChooseColumns) -> Iterator[RawTable]:
+    """Batch by batch, the chosen keys as text: an absent key and null as null, numbers and booleans as spelt there.
 
     A line that is no JSON is broken (`row_not_json`), as is one that holds something else than an object
     (`row_not_object`); blank lines are skipped and not counted.
@@ -39,16 +40,32 @@ def read_json_lines(path: Path, choose: ChooseColumns) -> RawTable:
     names = _names(path)
     chosen = choose(names)
     schema = pl.Schema(dict.fromkeys(chosen, pl.String()))
+    ignored = tuple(name for name in names if name not in chosen)
+    rows_before = 0
+    for piece in _pieces(data):
+        frame, broken = _read_piece(path, piece, rows_before, schema)
+        yield RawTable(frame, broken, ignored)
+        rows_before += frame.height + broken.height
+
+
+def _pieces(data: Bytes) -> Iterator[Bytes]:
+    """Whole lines, some megabytes at a time."""
+    begin = 0
+    while begin < data.size:
+        end = begin
+        while end < data.size and (end == begin or data[end - 1] != NEWLINE):
+            newlines = np.flatnonzero(data[end : end + CHUNK_BYTES] == NEWLINE)
+            end = end + int(newlines[-1]) + 1 if newlines.size else min(end + CHUNK_BYTES, data.size)
+        yield data[begin:end]
+        begin = end
+
+
+def _read_piece(path: Path, piece: Bytes, rows_before: int, schema: pl.Schema) -> tuple[pl.DataFrame, pl.DataFrame]:
     try:
-        frame = pl.read_ndjson(bytes(data), schema=schema).with_row_index("row", 1)
-        broken = pl.DataFrame(schema=BROKEN_ROWS)
+        frame = pl.read_ndjson(bytes(piece), schema=schema).with_row_index("row", rows_before + 1)
+        return frame.with_columns(pl.col("row").cast(pl.Int64)), pl.DataFrame(schema=BROKEN_ROWS)
     except pl.exceptions.ComputeError:
-        frame, broken = _read_sound_lines(path, data, schema)
-    return RawTable(
-        frame=frame.with_columns(pl.col("row").cast(pl.Int64)),
-        broken=broken,
-        ignored_columns=tuple(name for name in names if name not in chosen),
-    )
+        return _read_sound_lines(path, piece, rows_before, schema)
 
 
 def _names(path: Path) -> list[str]:
@@ -60,15 +77,19 @@ def _names(path: Path) -> list[str]:
     return list(names)
 
 
-def _read_sound_lines(path: Path, data: Bytes, schema: pl.Schema) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _read_sound_lines(
+    path: Path, data: Bytes, rows_before: int, schema: pl.Schema
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     lines = [line for line in bytes(data).split(b"\n") if line.strip()]
+    if not lines:
+        return pl.DataFrame(schema={"row": pl.Int64, **schema}), pl.DataFrame(schema=BROKEN_ROWS)
     blocks = [_read_block(lines[at : at + BLOCK_LINES], schema) for at in range(0, len(lines), BLOCK_LINES)]
     faults = [fault for _, block_faults in blocks for fault in block_faults]
     if faults[-1] is not None and not ends_in_newline(data):
-        raise BadData("file_cut_off", f"{path} ends in the middle of row {len(lines)}: export it again")
+        raise BadData("file_cut_off", f"{path} ends in the middle of row {rows_before + len(lines)}: export it again")
     is_sound = np.array([fault is None for fault in faults])
-    rows = np.arange(1, len(lines) + 1)
-    frame = pl.concat([frame for frame, _ in blocks]).with_columns(row=rows[is_sound])
+    rows = rows_before + np.arange(1, len(lines) + 1)
+    frame = pl.concat([frame for frame, _ in blocks]).insert_column(0, pl.Series("row", rows[is_sound]))
     return frame, broken_rows(rows[~is_sound], [fault for fault in faults if fault is not None])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -9,6 +10,7 @@ import polars as pl
 from features.errors import BadData
 from features.raw_table import BROKEN_ROWS, ChooseColumns, RawTable
 
+BATCH_ROWS = 100_000
 # A damaged file can also make the reader panic, which is no PolarsError.
 UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 
@@ -22,19 +24,31 @@ def parquet_column_names(path: Path) -> list[str]:
         raise _unreadable(path) from None
 
 
-def read_parquet(path: Path, choose: ChooseColumns) -> RawTable:
-    """The chosen columns, typed as in the file. Raises BadData when it is damaged, and whatever `choose` refuses."""
+def read_parquet(path: Path, choose: ChooseColumns) -> Iterator[RawTable]:
+    """The chosen columns, typed as in the file, batch by batch.
+
+    Raises BadData when the file is damaged, and whatever `choose` refuses.
+    """
     names = parquet_column_names(path)
     chosen = choose(names)
+    ignored = tuple(name for name in names if name not in chosen)
+    row = 1
     try:
-        frame = pl.read_parquet(path, columns=chosen, glob=False, hive_partitioning=False)
+        for frame in _batches(path, chosen):
+            numbered = frame.with_row_index("row", row).with_columns(pl.col("row").cast(pl.Int64))
+            yield RawTable(numbered, pl.DataFrame(schema=BROKEN_ROWS), ignored)
+            row += frame.height
     except UNREADABLE:
         raise _unreadable(path) from None
-    return RawTable(
-        frame=frame.with_row_index("row", 1).with_columns(pl.col("row").cast(pl.Int64)),
-        broken=pl.DataFrame(schema=BROKEN_ROWS),
-        ignored_columns=tuple(name for name in names if name not in chosen),
-    )
+
+
+def _batches(path: Path, chosen: list[str]) -> Iterator[pl.DataFrame]:
+    """At least one, so that the columns are known of a file without rows."""
+    scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+    rows = scan.select(pl.len()).collect().item()
+    for start in range(0, max(rows, 1), BATCH_ROWS):
+        # Slices, not collect_batches: that reads ahead, and held five times as much.
+        yield scan.select(chosen).slice(start, BATCH_ROWS).collect()
 
 
 def _unreadable(path: Path) -> BadData:

@@ -1,4 +1,4 @@
-"""A table as a file holds it: nothing read into types yet, rows numbered, unreadable rows set apart."""
+"""A part of a table as a file holds it: nothing read into types yet, rows numbered, unreadable rows set apart."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ChooseColumns = Callable[[Sequence[str]], list[str]]
 
 @dataclass(frozen=True)
 class RawTable:
-    """The chosen columns of one file.
+    """The chosen columns of some rows of one file, which comes as one or several of these, in its order.
 
     `frame` holds those columns (text from text files, the file's own types from Parquet) and `row`, the 1-based number
     of the data row in the file. `broken` holds `row` and `codes` for each row that has no columns to speak of.

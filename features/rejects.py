@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import dataframely as dy
 import polars as pl
@@ -60,13 +62,22 @@ def refuse_above_share(
     rejects: pl.DataFrame, rows_read: int, max_reject_share: float, reject_file: str | Path | None
 ) -> None:
     """Raise BadData, naming how often each reason code came, when more than that share of the rows is rejected."""
-    if rejects.height <= max_reject_share * rows_read:
+    if rejects.height:
+        where = f"see {reject_file}" if reject_file else f"the first is row {rejects['row'][0]} of {rejects['file'][0]}"
+        refuse_counts_above_share(rejects.height, count_codes(rejects), rows_read, max_reject_share, where)
+
+
+def refuse_counts_above_share(
+    rejected: int, codes: Mapping[str, int], rows_read: int, max_reject_share: float, where: str
+) -> None:
+    """`refuse_above_share`, of rows that were only counted; `where` tells where they are to be found."""
+    if rejected <= max_reject_share * rows_read:
         return
-    counts = ", ".join(f"{code} {count}" for code, count in count_codes(rejects).items())
-    where = f"see {reject_file}" if reject_file else f"the first is row {rejects['row'][0]} of {rejects['file'][0]}"
+    by_count = sorted(codes.items(), key=lambda code: (-code[1], code[0]))
+    counts = ", ".join(f"{code} {count}" for code, count in by_count)
     raise BadData(
         "too_many_rejects",
-        f"rejected {rejects.height} of {rows_read} rows ({rejects.height / rows_read:.1%}), expected at most"
+        f"rejected {rejected} of {rows_read} rows ({rejected / rows_read:.1%}), expected at most"
         f" {max_reject_share:.1%}: {counts}; {where}. Mend them or allow more with --max-reject-share",
     )
 
@@ -86,6 +97,27 @@ def write_rejects(rejects: pl.DataFrame, path: str | Path) -> None:
         raise BadEnvironment("file_unwritable", f"{path} cannot be written: {error.strerror}") from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+class RejectWriter:
+    """Writes rejects as CSV, batch by batch; made by `reject_writer`. `rows` counts them."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.rows = 0
+        self._file = file
+
+    def write(self, rejects: pl.DataFrame) -> None:
+        """Add these, in their order."""
+        if rejects.height:
+            rejects.write_csv(self._file, include_header=self.rows == 0)
+            self.rows += rejects.height
+
+
+@contextmanager
+def reject_writer(path: Path) -> Iterator[RejectWriter]:
+    """A CSV file for rejects that come in many batches, too many to be held."""
+    with path.open("wb") as file:
+        yield RejectWriter(file)
 
 
 def join_rejects(checked: pl.DataFrame, broken: Sequence[pl.DataFrame], files: Sequence[Path]) -> pl.DataFrame:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load_file
+from safetensors.numpy import load
 from tokenizers import Tokenizer
 
 STATIC_FILE: Final = "token_vectors.safetensors"
@@ -17,9 +16,9 @@ VECTORS: Final = "vectors"  # float16[tokens, dimension], the weight of each tok
 class StaticNetwork:
     """Tokenizer and token vectors. Raises what its two libraries raise where a file cannot be read."""
 
-    def __init__(self, folder: Path, tokenizer_file: str) -> None:
-        self._tokenizer = Tokenizer.from_file(str(folder / tokenizer_file))
-        self._vectors = load_file(folder / STATIC_FILE)[VECTORS].astype(np.float32)
+    def __init__(self, token_vectors: bytes, tokenizer: bytes) -> None:
+        self._tokenizer = Tokenizer.from_buffer(tokenizer)
+        self._vectors = load(token_vectors)[VECTORS].astype(np.float32)
 
     def vector(self, text: str) -> npt.NDArray[np.float32]:
         """float32[dimension] of one normalised text; zeros where it holds no known token."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from features.csv_file import csv_column_names, read_csv
 from features.errors import BadEnvironment, BadUsage
@@ -14,7 +14,6 @@ from features.parquet_file import parquet_column_names, read_parquet
 from features.raw_table import ChooseColumns, RawTable
 
 Source = str | Path | Sequence[str | Path]
-Answer = TypeVar("Answer")
 
 
 class Kind(NamedTuple):
@@ -22,7 +21,7 @@ class Kind(NamedTuple):
 
     name: str
     column_names: Callable[[Path], list[str]]
-    read: Callable[[Path, ChooseColumns], RawTable]
+    read: Callable[[Path, ChooseColumns], Iterator[RawTable]]
 
 
 JSON_LINES = Kind("JSON Lines", json_lines_column_names, read_json_lines)
@@ -48,7 +47,9 @@ def find_files(source: Source) -> list[Path]:
     faults: list[str] = [] if sources else ["no source was given; expected a file, a folder or a glob"]
     for each in sources:
         if "://" in str(each):
-            faults.append("a source is an address, which is not read yet; expected a file, a folder or a glob")
+            faults.append(
+                "a source is an address; expected a file, a folder or a glob, or postgresql://… together with --query"
+            )
             continue
         try:
             files.update(dict.fromkeys(_files_at(each)))
@@ -61,23 +62,29 @@ def find_files(source: Source) -> list[Path]:
 
 def column_names(path: Path) -> list[str]:
     """The names of the file's columns, as they stand there. Raises BadData, BadEnvironment."""
-    return _opened(path, lambda: _kind(path).column_names(path))
+    try:
+        return _kind(path).column_names(path)
+    except OSError as error:
+        raise _unreadable(path, error) from None
 
 
-def read_table(path: Path, choose: ChooseColumns) -> RawTable:
-    """The columns of the file that `choose` picks from the names found. Raises BadData, BadEnvironment."""
-    return _opened(path, lambda: _kind(path).read(path, choose))
+def read_table(path: Path, choose: ChooseColumns) -> Iterator[RawTable]:
+    """The columns of the file that `choose` picks from the names found, in batches of bounded size, at least one.
+
+    Raises BadData, BadEnvironment; a batch that was yielded before stays what it was.
+    """
+    try:
+        yield from _kind(path).read(path, choose)
+    except OSError as error:
+        raise _unreadable(path, error) from None
 
 
 def _kind(path: Path) -> Kind:
     return KINDS[path.suffix.lower()]
 
 
-def _opened(path: Path, read: Callable[[], Answer]) -> Answer:
-    try:
-        return read()
-    except OSError as error:
-        raise BadEnvironment("file_unreadable", f"{path} cannot be read: {error.strerror}") from None
+def _unreadable(path: Path, error: OSError) -> BadEnvironment:
+    return BadEnvironment("file_unreadable", f"{path} cannot be read: {error.strerror}")
 
 
 def _files_at(source: str | Path) -> list[Path]:

@@ -6,7 +6,6 @@ Layout: `model.json` (journey, vocabulary, scalars, provenance), `arrays.safeten
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -24,6 +23,7 @@ from features.errors import BadEnvironment, BadUsage
 from features.journey import Journey
 from features.market import Market
 from features.vocabulary import Kind, Vocabulary
+from models.bundle_files import FORMAT, MANIFEST, bundle_file_names, bundle_version, read_bundle_files, sha256
 from models.calibration import Sigmoid
 from models.conversion import ConversionModel, Hazard
 from models.intervals import VennAbers
@@ -33,10 +33,7 @@ from models.stage import StageModel
 from models.linear_head import LinearHead
 from models.trees import Trees
 
-FORMAT = 1
-MANIFEST = "manifest.json"
 EMBEDDER = "embedder"
-ALWAYS = ("arrays.safetensors", "model.json")
 HEAD = ("weights", "intercepts", "silent")
 MARKET = tuple(field.name for field in fields(Market))
 
@@ -45,11 +42,15 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded bundle. `version` names its content: equal versions give equal scores."""
+    """A loaded bundle. `version` names its content: equal versions give equal scores.
+
+    `embedder_files` are the bytes of `embedder_folder` as they were when their hashes were checked.
+    """
 
     model: JourneyModel
     version: str
     embedder_folder: Path | None
+    embedder_files: Mapping[str, bytes]
 
 
 def save_bundle(model: JourneyModel, embedder_folder: Path | None, out: Path) -> str:
@@ -93,16 +94,16 @@ def check_out(out: Path) -> None:
 
 def load_bundle(folder: Path) -> Bundle:
     """Read a bundle back. Raises BadUsage where there is none, BadEnvironment where a file differs from its hash."""
-    if not (folder / MANIFEST).is_file():
-        raise BadUsage("no_bundle", f"{folder} holds no bundle (no {MANIFEST}); train one with `journeycast train`")
-    version, files = _checked_files(folder)
+    version, files = read_bundle_files(folder)
     state = json.loads(files["model.json"])
     arrays = safetensors.numpy.load(files["arrays.safetensors"])
     trees = {name: files[name].decode() for name in files if name.startswith("trees/")}
+    inside = f"{EMBEDDER}/"
     return Bundle(
         model=_read_model(state, arrays, trees),
         version=version,
         embedder_folder=folder / EMBEDDER if state["reads_text"] else None,
+        embedder_files={name.removeprefix(inside): files[name] for name in files if name.startswith(inside)},
     )
 
 
@@ -118,8 +119,8 @@ def _write(model: JourneyModel, embedder_folder: Path | None, draft: Path) -> No
 
 
 def _write_manifest(draft: Path) -> str:
-    hashes = {name: _sha256((draft / name).read_bytes()) for name in _file_names(draft)}
-    version = _version(hashes)
+    hashes = {name: sha256((draft / name).read_bytes()) for name in bundle_file_names(draft)}
+    version = bundle_version(hashes)
     manifest = {"format": FORMAT, "version": version, "sha256": hashes}
     (draft / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
     return version
@@ -146,48 +147,6 @@ def _umask() -> int:
     umask = os.umask(0)
     os.umask(umask)
     return umask
-
-
-def _checked_files(folder: Path) -> tuple[str, dict[str, bytes]]:
-    """Every file's bytes, once read and checked: what is parsed later is what was hashed."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-        hashes: dict[str, str] = manifest["sha256"]
-        faults = [f"{MANIFEST}: a link, a plain file expected"] if (folder / MANIFEST).is_symlink() else []
-        faults += [] if manifest["format"] == FORMAT else [f"format {manifest['format']} found, {FORMAT} expected"]
-        faults += [f"{name}: not in the manifest" for name in _file_names(folder) if name not in hashes]
-        files = {name: (folder / name).read_bytes() for name in hashes if _is_plain(folder, name)}
-        faults += [f"{name}: missing" for name in dict.fromkeys((*hashes, *ALWAYS)) if name not in files]
-        faults += [
-            f"{name}: its SHA-256 is not the manifest's" for name in files if _sha256(files[name]) != hashes[name]
-        ]
-        faults += [] if manifest["version"] == _version(hashes) else ["the version is not that of the files"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):  # the last: loops, endless nesting
-        faults = [f"{MANIFEST} cannot be read"]
-    if faults:
-        raise BadEnvironment(
-            "bundle_corrupt", [f"{folder}: {fault}; restore or retrain the bundle" for fault in faults]
-        )
-    return manifest["version"], files
-
-
-def _is_plain(folder: Path, name: str) -> bool:
-    path = folder / name
-    inside = path.resolve().is_relative_to(folder.resolve())
-    return inside and path.is_file() and not path.is_symlink()
-
-
-def _file_names(folder: Path) -> list[str]:
-    paths = sorted(path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
-    return [path.relative_to(folder).as_posix() for path in paths if path.name != MANIFEST or path.parent != folder]
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _version(hashes: Mapping[str, str]) -> str:
-    return _sha256(json.dumps(sorted(hashes.items())).encode())[:12]
 
 
 def _state_of(model: JourneyModel) -> tuple[dict[str, Any], Arrays, dict[str, str]]:

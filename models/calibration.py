@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit, log_softmax
 
 from features.event_log import Bools, Floats, Int64s
@@ -63,6 +62,8 @@ def fit_blend(raw: Floats, happened: Bools) -> Blend:
         value = float(np.mean(np.logaddexp(0.0, log_odds) - target * log_odds))
         return value, np.append(error @ scaled / len(error), error.mean())
 
+    from scipy.optimize import minimize  # most of a second, which scoring need not pay
+
     start = np.append(np.full(raw.shape[1], 1.0 / max(raw.shape[1], 1)), 0.0)
     bounds = [(0.0, None)] * raw.shape[1] + [(None, None)]
     *weights, intercept = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
@@ -82,6 +83,8 @@ def fit_class_blend(raw: Floats, stage: Int64s) -> Floats:
         error = np.exp(log_chances)
         error[rows, stage] -= 1.0
         return -float(log_chances[rows, stage].mean()), np.tensordot(raw, error, axes=2) / len(stage)
+
+    from scipy.optimize import minimize  # as above
 
     start = np.full(len(raw), 1.0 / len(raw))
     factors: Floats = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, 20.0)] * len(raw)).x

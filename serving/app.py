@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -19,10 +23,19 @@ from starlette.routing import Route
 from features.errors import BadEnvironment
 from features.event_log import TouchpointRecord, to_us
 from serving.answers import Sealed, answer, logger, refuse
+from serving.body import read_body, require_json
+from serving.drain import drain_on_sigterm
+from serving.gate import Gate
+from serving.idempotency import Answered
+from serving.limits import Budget
+from serving.metrics import Metrics, Timed
+from serving.openapi import describe_api
+from serving.page import page
 from serving.refusal import Refusal
 from serving.schemas import Touchpoint
 from serving.score_request import Asked, Limits, RefusedCustomer, read_score_request
 from serving.settings import Settings
+from serving.slices import FIRST_SLICE, next_slice
 
 Row = dict[str, object]
 Ts = TypeVarTuple("Ts")
@@ -43,6 +56,9 @@ class HistoryScorer(Protocol):
     @property
     def model_version(self) -> str: ...
 
+    @property
+    def messages_read(self) -> tuple[int, int]: ...
+
     def describe(self) -> dict[str, Any]: ...
 
     def score_histories(
@@ -53,17 +69,25 @@ class HistoryScorer(Protocol):
 class Endpoint:
     """The handlers of the routes around one scorer, which may come late and may be exchanged while requests run.
 
-    All scoring happens in one thread of its own. Measured with 8 clients on 2 cores, against scoring in the event
-    loop: with 30 ms of work a request, a probe is answered in 12 instead of 250 ms; the hand-over costs up to half a
-    millisecond. And no scorer needs to be safe for several threads.
+    A request is answered by the scorer that it began with, to its end. All scoring happens in one thread of its own.
+    Measured with 8 clients on 2 cores, against scoring in the event loop: with 30 ms of work a request, a probe is
+    answered in 12 instead of 250 ms; the hand-over costs up to half a millisecond. And no scorer needs to be safe for
+    several threads.
     """
 
-    def __init__(self, settings: Settings, now: Callable[[], datetime]) -> None:
+    def __init__(self, settings: Settings, gate: Gate, now: Callable[[], datetime]) -> None:
         self.scorer: HistoryScorer | None = None
         self.settings = settings
+        self.draining = False
+        self.metrics: Metrics | None = None
+        self.exposition: Callable[[], bytes] = bytes
+        self._gate = gate
         self._limits = Limits(settings.max_customers, settings.max_touchpoints)
         self._now = now
         self._scoring_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scoring")
+        self._requests = Budget(settings.requests_at_once)
+        self._body_bytes = Budget(settings.bodies_limit_bytes)
+        self._answered = Answered(settings.idempotency_bytes)
 
     def install(self, scorer: HistoryScorer) -> None:
         """Serve with `scorer` from now on, if it answers a golden request; otherwise raise and leave things alone."""
@@ -72,50 +96,119 @@ class Endpoint:
         rows = scorer.score_histories(golden, to_us(_GOLDEN_AS_OF), reasons=True)
         _check_rows(rows, 2)
         self.scorer = scorer
+        if self.metrics is not None:
+            self.metrics.serves(scorer.model_version)
+
+    def drain(self) -> None:
+        """Answer on, but say that nobody new should be sent here."""
+        self.draining = True
 
     async def score(self, request: Request) -> Response:
-        scorer = self._ready_scorer()
-        _require_json(request)
-        try:
-            async with asyncio.timeout(self.settings.deadline_s):
-                asked = await self._read(request)
-                as_of = asked.as_of or self._now()
-                rows = await self._rows(scorer, asked, as_of)
-        except TimeoutError:
-            raise Refusal("deadline_exceeded", "This took too long; ask for fewer customers at once.") from None
-        content = {"model_version": scorer.model_version, "as_of": as_of, "scores": _in_order_asked(asked, rows)}
-        return answer(content)
+        return await self._answer(request, explain=False)
 
-    async def model(self, _: Request) -> Response:
+    async def explain(self, request: Request) -> Response:
+        return await self._answer(request, explain=True)
+
+    async def model(self, request: Request) -> Response:
+        self._admit(request)
         return answer(self._ready_scorer().describe())
+
+    async def told_metrics(self, request: Request) -> Response:
+        if not self.settings.open_metrics:
+            self._admit(request)
+        content = await asyncio.to_thread(self.exposition)
+        return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def openapi(self, _: Request) -> Response:
+        return answer(describe_api(None if self.scorer is None else self.scorer.describe()))
 
     async def livez(self, _: Request) -> Response:
         return answer({"status": "live"})
 
     async def readyz(self, _: Request) -> Response:
+        if self.draining:
+            raise Refusal("draining", "This server is about to stop.", retry_after_s=5)
         return answer({"status": "ready", "model_version": self._ready_scorer().model_version})
+
+    @property
+    def lets_anyone_in(self) -> bool:
+        return self._gate.lets_anyone_in
+
+    def _admit(self, request: Request) -> str:
+        caller = self._gate.admit(request)
+        return self._gate.admit_signed(request, b"") if caller is None else caller
 
     def _ready_scorer(self) -> HistoryScorer:
         if self.scorer is None:
-            raise Refusal("not_ready", "No model is ready to answer yet.")
+            raise Refusal("not_ready", "No model is ready to answer yet.", retry_after_s=5)
         return self.scorer
 
-    async def _read(self, request: Request) -> Asked:
-        body = await _read_body(request, self.settings)
+    async def _answer(self, request: Request, explain: bool) -> Response:
+        caller = self._gate.admit(request)
+        scorer = self._ready_scorer()
+        require_json(request)
+        with self._body_bytes.share() as take_bytes:
+            try:
+                async with asyncio.timeout(self.settings.deadline_s):
+                    body = await read_body(
+                        request, self.settings.body_limit_bytes, self.settings.body_timeout_s, take_bytes
+                    )
+                    caller = self._gate.admit_signed(request, body) if caller is None else caller
+                    return await self._once(request, caller, body, partial(self._scores, request, scorer, explain))
+            except TimeoutError:
+                raise Refusal("deadline_exceeded", "This took too long; ask for fewer customers at once.") from None
+
+    async def _once(self, request: Request, caller: str, body: bytes, work: Any) -> Response:
+        key = request.headers.get("idempotency-key")
+        if key is None:
+            return _json(await work(body))
+        asked = request.url.path.encode() + b"\0" + body
+        content, is_earlier = await self._answered.once(caller, key, asked, time.monotonic(), partial(work, body))
+        return _json(content, {"Idempotent-Replayed": "true"} if is_earlier else None)
+
+    async def _scores(self, request: Request, scorer: HistoryScorer, explain: bool, body: bytes) -> bytes:
+        with self._requests.share() as take:
+            take(1)
+            asked = await self._read(body)
+            as_of = asked.as_of or self._now()
+            rows = await self._rows(request, scorer, asked, as_of, explain or asked.reasons)
+            scores = _in_order_asked(asked, rows)
+            if self.metrics is not None:
+                self.metrics.scored(scores)
+            return msgspec.json.encode({"model_version": scorer.model_version, "as_of": as_of, "scores": scores})
+
+    async def _read(self, body: bytes) -> Asked:
         if len(body) <= _READ_AT_ONCE_BYTES:
             return read_score_request(body, self._limits)
         return await self._in_scoring_thread(read_score_request, body, self._limits)
 
-    async def _rows(self, scorer: HistoryScorer, asked: Asked, as_of: datetime) -> list[Row]:
-        """Score in slices: between them other requests get their turn, and a request past its deadline ends."""
+    async def _rows(
+        self, request: Request, scorer: HistoryScorer, asked: Asked, as_of: datetime, reasons: bool
+    ) -> list[Row]:
         histories: list[tuple[str, list[Touchpoint]]] = [(h.customer_id, h.touchpoints) for h in asked.histories]
-        size = self.settings.customers_at_once
         rows: list[Row] = []
-        for start in range(0, len(histories), size):
-            some = histories[start : start + size]
-            scored = await self._in_scoring_thread(scorer.score_histories, some, to_us(as_of), asked.reasons)
+        size = FIRST_SLICE
+        while len(rows) < len(histories):
+            if rows and await request.is_disconnected():
+                raise ClientDisconnect
+            some = histories[len(rows) : len(rows) + size]
+            score = partial(scorer.score_histories, some, to_us(as_of), reasons)
+            scored, took_s = await self._in_scoring_thread(self._timed, scorer, score)
             rows += _check_rows(scored, len(some))
+            size = next_slice(len(some), took_s, self.settings.customers_at_once)
         return rows
+
+    def _timed(self, scorer: HistoryScorer, score: Callable[[], list[Row]]) -> tuple[list[Row], float]:
+        started_s, (new, cached) = time.perf_counter(), scorer.messages_read
+        rows = score()
+        took_s = time.perf_counter() - started_s
+        if self.metrics is not None:
+            self.metrics.read(scorer.messages_read[0] - new, scorer.messages_read[1] - cached)
+        return rows, took_s
+
+    def answered(self, path: str, status: int, seconds: float) -> None:
+        if self.metrics is not None:
+            self.metrics.answered(path, status, seconds)
 
     async def _in_scoring_thread(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._scoring_thread, work, *args)
@@ -124,73 +217,56 @@ class Endpoint:
 def make_app(
     scorer: HistoryScorer | None, settings: Settings, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Starlette:
-    """Make the endpoint's application: `POST /score`, `GET /model`, `/livez` and `/readyz`.
+    """Make the endpoint's application: `POST /score` and `/explain`; by GET the model, metrics, API, page and probes.
 
-    BentoML answers `GET /metrics`; the route is here so that other methods get the same 405 as elsewhere.
     Without a scorer it is live but not ready; `app.state.endpoint.install` brings one later. `now` tells the `as_of`
-    of requests that name none.
+    of requests that name none. Raises BadUsage where keys or secrets cannot be read.
     """
-    endpoint = Endpoint(settings, now)
+    endpoint = Endpoint(settings, Gate(settings), now)
     if scorer is not None:
         endpoint.install(scorer)
     app = Starlette(
         routes=[
             Route("/score", endpoint.score, methods=["POST"]),
+            Route("/explain", endpoint.explain, methods=["POST"]),
             Route("/model", endpoint.model, methods=["GET"]),
             Route("/livez", endpoint.livez, methods=["GET"]),
             Route("/readyz", endpoint.readyz, methods=["GET"]),
-            Route("/metrics", _metrics, methods=["GET"]),
+            Route("/metrics", endpoint.told_metrics, methods=["GET"]),
+            Route("/openapi.json", endpoint.openapi, methods=["GET"]),
+            Route("/", page, methods=["GET"]),
         ],
-        middleware=[Middleware(Sealed)],
+        middleware=[
+            Middleware(Timed, answered=endpoint.answered),
+            Middleware(Sealed, closing=lambda: endpoint.draining),
+        ],
         exception_handlers={
             Refusal: _on_refusal,
             HTTPException: _on_http_exception,
             ClientDisconnect: _on_disconnect,
             BadEnvironment: _on_bad_environment,
         },
+        lifespan=_life,
     )
     app.router.redirect_slashes = False
     app.state.endpoint = endpoint
+    app.state.watch = None
     return app
 
 
-async def _metrics(_: Request) -> Response:
-    raise HTTPException(404)
+@asynccontextmanager
+async def _life(app: Starlette) -> AsyncIterator[None]:
+    """Follow the bundle, and drain before the end."""
+    endpoint, watch = app.state.endpoint, app.state.watch
+    with drain_on_sigterm(endpoint.drain, endpoint.settings.drain_s):
+        watching = asyncio.create_task(watch.keep_looking(endpoint.settings.watch_s)) if watch else None
+        yield
+        if watching is not None:
+            watching.cancel()
 
 
-def _require_json(request: Request) -> None:
-    media_type, _, parameters = request.headers.get("content-type", "").lower().partition(";")
-    charset = parameters.strip().replace('"', "")
-    if media_type.strip() != "application/json" or charset not in ("", "charset=utf-8"):
-        raise Refusal("unsupported_media_type", "Send application/json, in UTF-8.")
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise Refusal("unsupported_encoding", "Send the body without a content encoding.")
-
-
-async def _read_body(request: Request, settings: Settings) -> bytes:
-    """The whole body, its bytes counted as they come: a declared length may be missing or wrong."""
-    limit = settings.body_limit_bytes
-    body = bytearray()
-    if _declared_length(request) > limit:
-        raise _too_large(limit)
-    try:
-        async with asyncio.timeout(settings.body_timeout_s):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > limit:
-                    raise _too_large(limit)
-    except TimeoutError:
-        raise Refusal("body_timeout", f"The body did not arrive within {settings.body_timeout_s:g} s.") from None
-    return bytes(body)
-
-
-def _declared_length(request: Request) -> float:
-    declared = request.headers.get("content-length", "")
-    return float(declared) if declared.isdecimal() else 0
-
-
-def _too_large(limit_bytes: int) -> Refusal:
-    return Refusal("body_too_large", f"A body has at most {limit_bytes} bytes; ask for fewer customers at once.")
+def _json(content: bytes, headers: dict[str, str] | None = None) -> Response:
+    return Response(content, headers=headers, media_type="application/json")
 
 
 def _check_rows(rows: list[Row], expected: int) -> list[Row]:
@@ -236,4 +312,4 @@ async def _on_disconnect(request: Request, _: Exception) -> Response:
 async def _on_bad_environment(request: Request, error: Exception) -> Response:
     assert isinstance(error, BadEnvironment)
     logger.error("request %s met a bad environment: %s", request.state.request_id, error.code)
-    return refuse(request, Refusal("not_ready", "Something that scoring needs is missing here."))
+    return refuse(request, Refusal("not_ready", "Something that scoring needs is missing here.", retry_after_s=5))

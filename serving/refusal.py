@@ -15,13 +15,15 @@ from features.errors import BadData
 class Refusal(BadData):
     """One reason not to answer: a stable `code`, a `message` and, where there is one, the path of the `field` at fault.
 
-    It knows nothing of HTTP: `serving.app` alone gives each code its status.
+    `retry_after_s` is given where the same request may be answered later. It knows nothing of HTTP: `serving.answers`
+    alone gives each code its status.
     """
 
-    def __init__(self, code: str, message: str, field: str | None = None) -> None:
+    def __init__(self, code: str, message: str, field: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(code, message)
         self.message = message
         self.field = field
+        self.retry_after_s = retry_after_s
 
     def as_error(self) -> dict[str, str]:
         """The refusal as the wire carries it: `code`, `message` and, where there is one, `field`."""

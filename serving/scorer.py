@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import copy
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from features.aggregate import Float32s
 from features.embedder import Embedder
-from features.event_log import Bools, EventLog, Int64s, TouchpointRecord, from_us, has_known
+from features.event_log import Bools, EventLog, Floats, Int64s, TouchpointRecord, has_known
 from features.journey import Evidence, conversion_column
+from features.rows import Embed
 from features.stage_records import stage_records
 from features.stage_rules import evidence_rows, furthest_stages
 from models.bundle import Bundle, load_bundle
 from models.journey_model import Forecast
 from models.reasons import explain
+from models.reliability import Reliability
+from serving.scores import Codes, Column, Listed, Moments, Numbers, Scores, sets_of
 
 History = tuple[str, Sequence[TouchpointRecord]]  # a customer's id and touchpoints
 
 
-@dataclass(frozen=True)
-class Scores:
-    """One entry a row in each column; the columns and their order are the contract's."""
+class MessagesRead(NamedTuple):
+    """Distinct messages of each request, counted since the scorer was opened."""
 
-    columns: dict[str, list[Any]]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The same, one dictionary a row."""
-        return [dict(zip(self.columns, row, strict=True)) for row in zip(*self.columns.values(), strict=True)]
+    new: int
+    cached: int
 
 
 class Scorer:
@@ -37,7 +39,8 @@ class Scorer:
 
     def __init__(self, bundle: Bundle, embedder: Embedder | None) -> None:
         self._model = bundle.model
-        self._embed = None if embedder is None else embedder.embed
+        self._embedder = embedder
+        self._embed: Embed | None = None if embedder is None else embedder.embed
         self.model_version = bundle.version
         self.journey = bundle.model.reader.journey
 
@@ -48,10 +51,18 @@ class Scorer:
         Raises BadUsage where there is no bundle, BadEnvironment where it is damaged.
         """
         bundle = load_bundle(folder)
-        embedder = Embedder.with_cache(bundle.embedder_folder, threads) if bundle.embedder_folder else None
-        if embedder is not None:
+        embedder = None
+        if bundle.embedder_folder is not None:
+            embedder = Embedder.with_cache(bundle.embedder_folder, threads, files=bundle.embedder_files)
             embedder.load()
         return cls(bundle, embedder)
+
+    @property
+    def messages_read(self) -> MessagesRead:
+        """How many messages this scorer has embedded, and how many it found in the cache."""
+        if self._embedder is None:
+            return MessagesRead(0, 0)
+        return MessagesRead(self._embedder.texts_computed, self._embedder.texts_remembered)
 
     def describe(self) -> dict[str, Any]:
         """What this model is: version, journey, score columns, features, quality. JSON-ready."""
@@ -63,6 +74,22 @@ class Scorer:
             "features": len(self._model.reader.catalog),
             **self._model.about,
         }
+
+    def embedding_in_turn(self, report: Callable[[int, int], None]) -> Scorer:
+        """The same scorer for several threads that score parts of one list: no message is embedded twice.
+
+        Only one of them embeds at a time. `report(done, total)` counts the messages of its part.
+        """
+        if self._embedder is None:
+            return self
+        in_turn, turn, embed = copy.copy(self), threading.Lock(), self._embedder.embed
+
+        def embed_in_turn(texts: Sequence[str]) -> Float32s:
+            with turn:
+                return embed(texts, report)
+
+        in_turn._embed = embed_in_turn
+        return in_turn
 
     def score_histories(
         self, histories: Sequence[History], as_of_us: int, reasons: bool = False
@@ -80,21 +107,24 @@ class Scorer:
         asked = self._model.reader.read(log, customer, as_of_us, self._embed)
         forecast = self._model.forecast(asked)
         converted = self._already_converted(log, customer, as_of_us)
-        columns: dict[str, list[Any]] = {
-            "customer_id": list(customer_ids),
-            "as_of": [from_us(moment) for moment in as_of_us],
+        journey = self._model.reader.journey
+        columns: dict[str, Column] = {
+            "customer_id": Listed(list(customer_ids)),
+            "as_of": Moments(as_of_us),
             **self._stage_columns(forecast),
-            "furthest_stage": self._stage_names(furthest_stages(self._model.reader.journey, log, customer, as_of_us)),
+            "furthest_stage": Codes(furthest_stages(journey, log, customer, as_of_us), journey.stages),
             **self._conversion_columns(forecast, converted),
-            "reliability": [code.value for code in forecast.reliability],
-            "model_version": [self.model_version] * len(customer),
+            "reliability": _reliability(forecast.reliability),
+            "model_version": Codes(np.zeros(len(customer), dtype=np.int64), [self.model_version]),
         }
         if reasons and self._model.conversion is not None:
             explained = explain(self._model, asked, log, self._embed)
-            columns["reasons"] = [
-                [] if done else [asdict(reason) for reason in row]
-                for done, row in zip(converted, explained, strict=True)
-            ]
+            columns["reasons"] = Listed(
+                [
+                    [] if done else [asdict(reason) for reason in row]
+                    for done, row in zip(converted, explained, strict=True)
+                ]
+            )
         return Scores(columns)
 
     def _already_converted(self, log: EventLog, customer: Int64s, as_of_us: Int64s) -> Bools:
@@ -105,31 +135,31 @@ class Scorer:
         converting &= ~stage_records(log, self.journey.stages)
         return has_known(log, converting, customer, as_of_us)
 
-    def _stage_columns(self, forecast: Forecast) -> dict[str, list[Any]]:
+    def _stage_columns(self, forecast: Forecast) -> dict[str, Column]:
         if forecast.stage is None or forecast.plausible is None:
             return {}
         journey = self._model.reader.journey
-        by_name = {column: forecast.stage[:, k].tolist() for k, column in enumerate(journey.stage_columns.values())}
-        sets = [[name for name, is_in in zip(journey.stages, row, strict=True) if is_in] for row in forecast.plausible]
-        return {"stage": self._stage_names(forecast.stage.argmax(axis=1)), **by_name, "plausible_stages": sets}
+        by_name = {column: _numbers(forecast.stage[:, k]) for k, column in enumerate(journey.stage_columns.values())}
+        likeliest = Codes(forecast.stage.argmax(axis=1), journey.stages)
+        return {"stage": likeliest, **by_name, "plausible_stages": sets_of(journey.stages, forecast.plausible)}
 
-    def _stage_names(self, stages: Any) -> list[str | None]:
-        names = self._model.reader.journey.stages
-        return [names[stage] if stage >= 0 else None for stage in stages]
-
-    def _conversion_columns(self, forecast: Forecast, converted: Bools) -> dict[str, list[Any]]:
-        conversion = self._model.conversion
+    def _conversion_columns(self, forecast: Forecast, converted: Bools) -> dict[str, Column]:
+        conversion, percentile = self._model.conversion, forecast.percentile
         if conversion is None or forecast.conversion is None or forecast.low is None or forecast.high is None:
             return {}
-        columns: dict[str, list[Any]] = {}
+        columns: dict[str, Column] = {}
         for h, horizon in enumerate(conversion.horizons_days):
             name = conversion_column(horizon)
-            columns[name] = _unless(converted, forecast.conversion[:, h])
-            columns[f"{name}_low"] = _unless(converted, forecast.low[:, h])
-            columns[f"{name}_high"] = _unless(converted, forecast.high[:, h])
-        columns["conversion_percentile"] = _unless(converted, forecast.percentile)
-        return columns
+            columns[name] = Numbers(forecast.conversion[:, h], converted)
+            columns[f"{name}_low"] = Numbers(forecast.low[:, h], converted)
+            columns[f"{name}_high"] = Numbers(forecast.high[:, h], converted)
+        return columns if percentile is None else columns | {"conversion_percentile": Numbers(percentile, converted)}
 
 
-def _unless(converted: Bools, values: Any) -> list[float | None]:
-    return [None if done else float(value) for done, value in zip(converted, values, strict=True)]
+def _numbers(values: Floats) -> Numbers:
+    return Numbers(values, np.zeros(len(values), dtype=np.bool_))
+
+
+def _reliability(codes: Sequence[Reliability]) -> Codes:
+    places = {code: place for place, code in enumerate(Reliability)}
+    return Codes(np.array([places[code] for code in codes], dtype=np.int64), [code.value for code in Reliability])

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import gc
+import ipaddress
+import math
 import os
+import sys
 import tempfile
 from pathlib import Path
 
 import bentoml
 from _bentoml_impl.server import serve_http  # type: ignore[import-untyped]
 from _bentoml_sdk import Service  # type: ignore[import-untyped]
-from bentoml.exceptions import BentoMLConfigException
+from bentoml._internal.container import BentoMLContainer  # type: ignore[attr-defined]
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from features.errors import BadEnvironment, BadUsage, Fault
-from serving.answers import logger, whereabouts
-from serving.app import make_app
-from serving.settings import BUNDLE_VARIABLE, Settings
+from features.errors import BadEnvironment, BadUsage
+from models.bundle_files import read_bundle_files
+from serving.answers import logger
+from serving.app import HistoryScorer, make_app
+from serving.bundle_watch import BundleWatch
+from serving.metrics import Metrics
+from serving.settings import BUNDLE_VARIABLE, PREFIX, Settings
 
 SETTINGS = Settings.from_environment()
 APP = make_app(None, SETTINGS)
@@ -30,9 +36,7 @@ class FrontDoor:
     of its log, whatever the path holds.
     """
 
-    through = frozenset(
-        {("POST", "/score"), ("GET", "/model"), ("HEAD", "/model"), ("GET", "/metrics"), ("HEAD", "/metrics")}
-    )
+    through = frozenset({("POST", "/score"), ("POST", "/explain"), ("GET", "/model"), ("HEAD", "/model")})
 
     def __init__(self, bentoml_app: ASGIApp, app: ASGIApp) -> None:
         self.bentoml_app = bentoml_app
@@ -67,43 +71,65 @@ class Journeycast:
 
     def __init__(self) -> None:
         """Load the bundle in this worker. Without a sound one it stays live, says why in its log, and is not ready."""
-        try:
-            _install_bundle(SETTINGS.bundle)
-        except Fault as fault:
-            logger.error("not ready: %s: %s", fault.code, fault)
-        except Exception as error:
-            logger.error("not ready: %s", whereabouts(error))
+        metrics_client = BentoMLContainer.metrics_client.get()
+        APP.state.endpoint.exposition = metrics_client.generate_latest
+        APP.state.endpoint.metrics = Metrics()
+        if SETTINGS.bundle is None:
+            logger.error("not ready: no_bundle: %s is not set: give the bundle's folder.", BUNDLE_VARIABLE)
+            return
+        APP.state.watch = BundleWatch(SETTINGS.bundle, _open, _install)
+        APP.state.watch.look()
 
     def __is_ready__(self) -> bool:
         return APP.state.endpoint.scorer is not None
 
 
-def _install_bundle(bundle: Path | None) -> None:
+def _open(folder: Path) -> HistoryScorer:
     from serving.scorer import Scorer  # seconds of imports, which BentoML's supervisor would pay as well
 
-    if bundle is None:
-        raise BadUsage("no_bundle", f"{BUNDLE_VARIABLE} is not set: give the bundle's folder.")
-    APP.state.endpoint.install(Scorer.load(bundle))
+    return Scorer.load(folder)
+
+
+def _install(scorer: HistoryScorer) -> None:
+    APP.state.endpoint.install(scorer)
     # What was loaded stays: the collector need not walk it again at every full collection.
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
+    logger.warning("serving model %s", scorer.model_version)
 
 
 def serve(bundle: Path, host: str = "127.0.0.1", port: int = 3000) -> None:
     """Serve a bundle's folder over HTTP until SIGTERM or SIGINT; requests that have begun are answered first.
 
-    Blocks. Raises BadUsage where there is no bundle, for a host that is no IP address and for an impossible port;
+    Blocks. Raises BadUsage where there is no bundle, for a host that is no IP address, for one that others can call
+    while no keys are set, and for an impossible port;
     BadEnvironment where the bundle is damaged or the port is taken.
     """
-    from models.bundle import load_bundle  # seconds of imports, as above
-
     if not 0 < port < 65_536:
         raise BadUsage("bad_port", f"{port} is not a port; give one between 1 and 65535.")
-    load_bundle(bundle)  # a worker would stay, not ready; whoever starts the server wants to know at once
+    _check_openness(host)
+    read_bundle_files(bundle)  # a worker would stay, not ready; whoever starts the server wants to know at once
+    print(f"settings: {SETTINGS.in_words()}", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="journeycast-serve-") as home:
-        os.environ |= {BUNDLE_VARIABLE: str(bundle.resolve()), "BENTOML_DO_NOT_TRACK": "True"}
+        # Not resolved: where a link stands at the path, the endpoint follows it.
+        os.environ |= {BUNDLE_VARIABLE: str(bundle.absolute()), "BENTOML_DO_NOT_TRACK": "True"}
         os.environ.setdefault("BENTOML_HOME", home)  # else two servers clear each other's metrics
+        os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML lets a worker that crashed stay dead
         _run_bentoml(host, port)
+
+
+def _check_openness(host: str) -> None:
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        raise BadUsage("bad_host", f"{host} is not an IP address; for this machine alone give 127.0.0.1.") from None
+    if not is_loopback and APP.state.endpoint.lets_anyone_in and not SETTINGS.anyone:
+        raise BadUsage(
+            "no_keys",
+            f"{host} can be called from other machines, and no keys are set: give {PREFIX}KEY_FILE "
+            f"(`journeycast make-key NAME` makes keys), or {PREFIX}ANYONE=true where something else keeps others out.",
+        )
 
 
 def _run_bentoml(host: str, port: int) -> None:
@@ -116,9 +142,7 @@ def _run_bentoml(host: str, port: int) -> None:
             working_dir=folder,
             host=host,
             port=port,
-            timeout_graceful_shutdown=SETTINGS.shutdown_timeout_s,
+            timeout_graceful_shutdown=math.ceil(SETTINGS.shutdown_timeout_s - SETTINGS.drain_s),
         )
-    except BentoMLConfigException:
-        raise BadUsage("bad_host", f"{host} is not an IP address; for this machine alone give 127.0.0.1.") from None
     except OSError as error:
         raise BadEnvironment("cannot_listen", f"Cannot listen on {host}:{port}: {error.strerror}.") from None

@@ -33,20 +33,40 @@ class Settings(BaseSettings):
     workers: PositiveInt = 1
     access_log: bool = False
 
-    body_limit_bytes: PositiveInt = 6_000_000
+    # Who may call: API keys as name:sha256, and secrets of callers that sign.
+    keys: str = Field(default="", repr=False)
+    key_file: Path | None = None
+    secret_file: Path | None = None
+    public_url: str | None = None  # as callers know it, where a proxy stands before; HubSpot signs it
+    anyone: bool = False  # let anyone in though others than this machine can call
+    open_metrics: bool = False
+
+    body_limit_bytes: PositiveInt = 32_000_000  # 1,000 customers of 100 touchpoints
+    bodies_limit_bytes: PositiveInt = 128_000_000  # of all requests that a worker has begun
+    requests_at_once: PositiveInt = 64  # begun in a worker; beyond that callers are told to come back
+    rate_per_s: PositiveFloat | None = None  # of one caller in one worker
+    rate_burst: PositiveInt = 100
+    idempotency_bytes: PositiveInt = 16_000_000  # of answers kept for an Idempotency-Key
     max_customers: PositiveInt = 1_000
     max_touchpoints: PositiveInt = 10_000  # of one customer
     customers_at_once: PositiveInt = 100  # scored before other requests get their turn
 
     body_timeout_s: PositiveFloat = 10.0  # until the whole body has come
-    deadline_s: PositiveFloat = 28.0  # until the answer; HubSpot's workflows wait 30 s
-    shutdown_timeout_s: PositiveInt = 30
+    deadline_s: PositiveFloat = 25.0  # until the answer; HubSpot's workflows wait 30 s
+    drain_s: PositiveFloat = 2.0  # not ready, but answering, before the end begins
+    shutdown_timeout_s: PositiveInt = 29  # of both together
+    watch_s: PositiveFloat = 1.0  # between two looks whether the bundle has changed
 
     @model_validator(mode="after")
     def _let_requests_finish(self) -> Settings:
-        if self.shutdown_timeout_s < self.deadline_s:
-            raise ValueError("shutdown_timeout_s is shorter than deadline_s, so that stopping would cut requests off")
+        if self.shutdown_timeout_s < self.drain_s + self.deadline_s:
+            raise ValueError("shutdown_timeout_s is shorter than drain_s and deadline_s: it would cut requests off")
         return self
+
+    def in_words(self) -> str:
+        """All settings, one line, without those that say who may call."""
+        shown = self.model_dump(mode="json", exclude={"keys"})
+        return ", ".join(f"{name}={value}" for name, value in shown.items() if value is not None)
 
     @classmethod
     def from_environment(cls) -> Settings:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,3 +130,27 @@ def _few_trees() -> Iterator[None]:
         patch.setattr(fit_conversion, "ROUNDS", (4, 8))
         patch.setattr(fit_stage, "ROUNDS", (2, 4))
         yield
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[str]:
+    """The address of an empty database on a PostgreSQL server of these tests' own, without network."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not programs:
+        pytest.skip("no PostgreSQL server is installed (Debian's package postgresql)")
+    user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
+    with tempfile.TemporaryDirectory(prefix="journeycast-postgresql-") as folder:
+        if user is not None:
+            shutil.chown(folder, user)
+        start = partial(subprocess.run, cwd=folder, user=user, check=True, capture_output=True, text=True)
+        try:
+            start([programs[-1], "-D", f"{folder}/data", "-U", "tester", "-E", "UTF8", "--auth=trust", "--no-sync"])
+            options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
+            control = [programs[-1].with_name("pg_ctl"), "-D", f"{folder}/data", "-w", "-l", f"{folder}/log"]
+            start([*control, "-o", options, "start"])
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"no PostgreSQL server can be started: {getattr(error, 'stderr', error)}")
+        try:
+            yield f"postgresql://tester:secret-word@/postgres?host={folder}"
+        finally:
+            start([*control, "-m", "immediate", "stop"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -75,7 +76,7 @@ def endpoint(folder: Path) -> Iterator[str]:
 
 def test_there_is_no_command_that_these_tests_leave_out() -> None:
     assert [command.split()[0] for command in COMMANDS] == [
-        "make", "make", "source", *["journeycast"] * 5, "curl",
+        "make", "make", "source", *["journeycast"] * 5, "curl", "journeycast",
     ]  # fmt: skip
 
 
@@ -116,6 +117,15 @@ def test_the_endpoint_answers_the_curl_command(endpoint: str) -> None:
     assert score["customer_id"] == "c-1"
     assert score["reliability"] == "little_data"
     assert 0 < score["conversion_30d"] <= score["conversion_90d"] < 1
+
+
+def test_a_key_is_made_with_the_line_that_is_written_down(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        _journeycast(_command("journeycast make-key")), cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    key, line = ran.stdout.split()
+    assert line == f"crm:{hashlib.sha256(key.encode()).hexdigest()}"
+    assert key not in ran.stderr
 
 
 def test_the_demo_goes_the_whole_way(tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 
 from features.embedder import Embedder
-from features.event_log import EventLog
+from features.event_log import EventLog, to_us
 from features.journey import load_journey
 from features.touchpoints import read_touchpoints
 from models.bundle import save_bundle
 from serving.app import make_app
-from serving.batch import Asked, score_list
+from serving.score_list import Order, score_list
 from serving.scorer import Scorer
 from serving.settings import Settings
 from training.embedder_export import exported_embedder
@@ -76,8 +76,9 @@ def scores(market: Market, tmp_path_factory: pytest.TempPathFactory) -> list[Row
 def scored(market: Market, touchpoints: pl.DataFrame, folder: Path) -> list[Row]:
     """As a batch scores them: from a file, everybody in it, with reasons."""
     touchpoints.write_parquet(folder / "touchpoints.parquet")
-    log = EventLog.from_frame(read_touchpoints(folder / "touchpoints.parquet").frame)
-    return score_list(market.scorer, log, Asked.everybody(log, market.as_of), True, lambda *_: None).to_dicts()
+    order = Order([folder / "touchpoints.parquet"], to_us(market.as_of), None, [], True, 0.05, 2 * 10**9)
+    score_list(market.scorer, order, folder / "scores.parquet", None, lambda *_: None)
+    return pl.read_parquet(folder / "scores.parquet").to_dicts()
 
 
 def answered(market: Market, customers: list[Row]) -> Row:

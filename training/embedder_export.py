@@ -96,7 +96,7 @@ def _write_quantised(source_folder: Path, folder: Path) -> EmbedderCard:
     onnx.save(traced.graph, folder / MODEL_FILE)
     (folder / TOKENIZER_FILE).write_text(traced.tokenizer_json, encoding="utf-8")
     card = _card(source_folder, folder, MODEL_FILE, traced.max_tokens)
-    cosines = _cosines(open_network(folder, MODEL_FILE), traced)
+    cosines = _cosines(_opened(folder, MODEL_FILE), traced)
     return replace(card, cosine_mean=round(float(cosines.mean()), 4), cosine_min=round(float(cosines.min()), 4))
 
 
@@ -108,8 +108,12 @@ def _write_static(source_folder: Path, folder: Path) -> EmbedderCard:
     return replace(_card(source_folder, folder, STATIC_FILE, asked.max_tokens), name="static MiniLM")
 
 
+def _opened(folder: Path, model_file: str) -> Network | StaticNetwork:
+    return open_network(folder, {name: (folder / name).read_bytes() for name in (model_file, TOKENIZER_FILE)})
+
+
 def _card(source_folder: Path, folder: Path, model_file: str, max_tokens: int) -> EmbedderCard:
-    sample = open_network(folder, model_file).vector(SAMPLE_TEXT)
+    sample = _opened(folder, model_file).vector(SAMPLE_TEXT)
     return EmbedderCard(
         format_version=FORMAT_VERSION,
         name=source_folder.name,

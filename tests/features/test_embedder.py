@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import features.embedder
-from features.embedder import Embedder, EmbedderCard, normalise_text
+from features.embedder import Embedder, EmbedderCard, normalise_text, read_files
 from features.errors import BadEnvironment
 from features.vector_cache import VectorCache
 from training.embedder_export import exported_embedder
@@ -257,7 +258,28 @@ def test_an_embedder_that_does_not_fit_this_program_or_machine_is_refused(
 def test_a_model_that_is_none_is_refused(folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "embedder")
     (copy / "model.onnx").write_bytes(b"nothing")
+    card = asdict(EmbedderCard.read(folder))
+    card["files"]["model.onnx"] = hashlib.sha256(b"nothing").hexdigest()
+    (copy / "embedder.json").write_text(json.dumps(card))
+    with pytest.raises(BadEnvironment, match="its model or tokenizer cannot be read"):
+        Embedder(copy).load()
+
+
+def test_an_embedder_that_is_exchanged_while_in_use_is_refused(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "embedder")
     embedder = Embedder(copy)
-    embedder.__dict__["card"] = EmbedderCard.read(folder)
-    with pytest.raises(BadEnvironment, match=r"model\.onnx or tokenizer\.json cannot be read"):
+    assert embedder.dimension == 384
+    (copy / "embedder.json").write_text(json.dumps({**asdict(embedder.card), "name": "other"}))
+    with pytest.raises(BadEnvironment, match="it was exchanged while it was in use"):
         embedder.load()
+
+
+def test_files_read_before_are_what_is_loaded_whatever_became_of_the_folder(embedder: Embedder, folder: Path) -> None:
+    given = Embedder(Path("nowhere"), files=read_files(folder))
+    assert given.embed([PARCEL]).tobytes() == embedder.embed([PARCEL]).tobytes()
+
+
+def test_texts_computed_and_remembered_are_counted(cached: Embedder) -> None:
+    cached.embed([PARCEL, PARCEL, "new"])
+    cached.embed(["new", "newer"])
+    assert (cached.texts_computed, cached.texts_remembered) == (3, 1)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,10 +15,16 @@ from features.json_lines_file import json_lines_column_names, read_json_lines
 from features.raw_table import RawTable
 
 
+def joined(batches: Iterable[RawTable]) -> RawTable:
+    tables = list(batches)
+    frame, broken = (pl.concat([getattr(table, part) for table in tables]) for part in ("frame", "broken"))
+    return RawTable(frame, broken, tables[0].ignored_columns)
+
+
 def read(folder: Path, content: bytes) -> RawTable:
     path = folder / "table.jsonl"
     path.write_bytes(content)
-    return read_json_lines(path, lambda names: [name for name in ("a", "b") if name in names])
+    return joined(read_json_lines(path, lambda names: [name for name in ("a", "b") if name in names]))
 
 
 @pytest.mark.parametrize(
@@ -92,16 +100,17 @@ LINES = st.one_of(
 )
 
 
-@given(lines=st.lists(LINES, max_size=40), block_lines=st.integers(1, 9))
+@given(lines=st.lists(LINES, max_size=40), block_lines=st.integers(1, 9), chunk_bytes=st.integers(1, 99))
 def test_every_line_is_read_or_broken(
-    tmp_path_factory: pytest.TempPathFactory, lines: list[str], block_lines: int
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str], block_lines: int, chunk_bytes: int
 ) -> None:
     lines = ['{"a":"first"}', *lines]
     path = tmp_path_factory.mktemp("json") / "table.jsonl"
     path.write_text("\n".join([*lines, ""]), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_lines_file, "BLOCK_LINES", block_lines)
-        table = read_json_lines(path, lambda _: ["a"])
+        patch.setattr(json_lines_file, "CHUNK_BYTES", chunk_bytes)
+        table = joined(read_json_lines(path, lambda _: ["a"]))
     given_rows = [line for line in lines if line.strip()]
     is_sound = [line.startswith('{"a": ') or line == lines[0] for line in given_rows]
     assert table.frame["row"].to_list() == [row for row, sound in enumerate(is_sound, 1) if sound]

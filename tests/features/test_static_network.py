@@ -19,7 +19,7 @@ def network(tmp_path: Path) -> StaticNetwork:
     tokenizer.enable_truncation(3)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     save_file({VECTORS: np.array([[0, 0], [3, 0], [0, 4], [-3, 0]], dtype=np.float16)}, tmp_path / STATIC_FILE)
-    return StaticNetwork(tmp_path, "tokenizer.json")
+    return StaticNetwork((tmp_path / STATIC_FILE).read_bytes(), (tmp_path / "tokenizer.json").read_bytes())
 
 
 @pytest.mark.parametrize(

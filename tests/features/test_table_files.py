@@ -82,7 +82,7 @@ def test_no_source_is_usage() -> None:
         find_files([])
 
 
-@pytest.mark.parametrize("read", [column_names, lambda path: read_table(path, list)])
+@pytest.mark.parametrize("read", [column_names, lambda path: list(read_table(path, list))])
 @pytest.mark.parametrize("name", ["gone.csv", "gone.jsonl", "gone.parquet"])
 def test_a_file_that_the_system_refuses_is_the_environment(
     tmp_path: Path, name: str, read: Callable[[Path], object]

@@ -119,6 +119,8 @@ def test_what_is_read_is_what_was_written(
         )
     assert loaded.model.about == model.about
     assert loaded.embedder_folder == written / "embedder"
+    assert sorted(loaded.embedder_files) == ["config.json", "weights/config.json", "weights/model.onnx"]
+    assert loaded.embedder_files["weights/model.onnx"] == bytes(range(256))
 
 
 def test_rows_are_read_as_they_were(written: Path, asked: Asked, log: EventLog, rows: Any, embed: Embed) -> None:

@@ -26,6 +26,13 @@ def test_every_answer_has_safe_headers() -> None:
     response = TestClient(Sealed(greet)).get("/")
     assert (response.text, response.headers["cache-control"]) == ("hello", "no-store")
     assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["referrer-policy"] == "no-referrer"
+    assert response.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert "connection" not in response.headers
+
+
+def test_the_last_answers_before_the_end_close_their_connections() -> None:
+    assert TestClient(Sealed(greet, closing=lambda: True)).get("/").headers["connection"] == "close"
 
 
 @pytest.mark.parametrize("request_id", ["a", "01J8-req_7.x", "a" * 64])

@@ -26,6 +26,7 @@ class CountingScorer:
     """Scores by the number of touchpoints; a customer's id may ask for trouble."""
 
     model_version = "v7"
+    messages_read = (0, 0)
 
     def describe(self) -> dict[str, Any]:
         return {"model_version": "v7", "features": 1}
@@ -221,11 +222,13 @@ def test_json_may_say_that_it_is_utf_8(endpoint: TestClient, content_type: str) 
     [
         ("GET", "/score", 405, "POST"),
         ("OPTIONS", "/score", 405, "POST"),
+        ("GET", "/explain", 405, "POST"),
         ("POST", "/model", 405, "GET HEAD"),
         ("DELETE", "/livez", 405, "GET HEAD"),
         ("POST", "/readyz", 405, "GET HEAD"),
         ("POST", "/metrics", 405, "GET HEAD"),
-        ("GET", "/", 404, None),
+        ("POST", "/", 405, "GET HEAD"),
+        ("GET", "/index.html", 404, None),
         ("POST", "/score/", 404, None),
         ("GET", "/CANARY", 404, None),
         ("GET", "/../etc/passwd", 404, None),
@@ -267,6 +270,82 @@ def test_a_request_past_its_deadline_is_504_and_the_next_is_answered() -> None:
     assert (response.status_code, response.json()["code"]) == (504, "deadline_exceeded")
     time.sleep(0.2)
     assert post(endpoint, {"customers": [customer()]}).status_code == 200
+
+
+def test_a_long_list_whose_customers_are_slow_ends_at_its_deadline_and_frees_the_thread() -> None:
+    endpoint = client(deadline_s=1.0)
+    started = time.monotonic()
+    response = post(endpoint, {"customers": [customer("slow")] * 50})
+    assert response.status_code == 504
+    assert post(endpoint, {"customers": [customer()]}).status_code == 200
+    assert time.monotonic() - started < 3.0  # not fifty times 0.2 s
+
+
+def test_explain_gives_reasons_without_being_asked_for_them(endpoint: TestClient) -> None:
+    body = json.dumps({"customers": [customer()]}).encode()
+    scores = endpoint.post("/explain", content=body, headers=JSON).json()["scores"]
+    assert scores == [row("a", 1) | {"reasons": [{"feature": "touchpoints", "effect": 0.5}]}]
+
+
+def test_while_draining_it_is_live_and_answers_but_is_not_ready_and_keeps_no_connection() -> None:
+    app = make_app(CountingScorer(), Settings(), now=lambda: NOW)
+    app.state.endpoint.drain()
+    endpoint = TestClient(app)
+    answers = [endpoint.get("/readyz"), endpoint.get("/livez"), post(endpoint, {"customers": [customer()]})]
+    assert [answer.status_code for answer in answers] == [503, 200, 200]
+    assert [answer.headers["connection"] for answer in answers] == ["close"] * 3
+    assert (answers[0].json()["code"], answers[0].headers["retry-after"]) == ("draining", "5")
+
+
+def test_too_many_requests_at_once_are_told_to_come_back_and_the_others_are_answered() -> None:
+    async def ask() -> list[httpx.Response]:
+        app = make_app(CountingScorer(), Settings(requests_at_once=2), now=lambda: NOW)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://endpoint") as caller:
+            body = json.dumps({"customers": [customer("slow")]})
+            first = await asyncio.gather(*(caller.post("/score", content=body, headers=JSON) for _ in range(5)))
+            return [*first, await caller.post("/score", content=body, headers=JSON)]
+
+    responses = asyncio.run(ask())
+    assert sorted(response.status_code for response in responses[:5]) == [200, 200, 503, 503, 503]
+    refused = [response for response in responses if response.status_code == 503]
+    assert {(r.json()["code"], r.headers["retry-after"]) for r in refused} == {("overloaded", "1")}
+    assert responses[5].status_code == 200
+
+
+def test_bodies_that_wait_together_have_a_limit_and_stalled_ones_take_no_place_of_a_request() -> None:
+    async def ask() -> list[int]:
+        settings = Settings(requests_at_once=1, bodies_limit_bytes=300, body_timeout_s=0.2)
+        app = make_app(CountingScorer(), settings, now=lambda: NOW)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://endpoint") as caller:
+            waiting = [asyncio.create_task(caller.post("/score", content=stalled(), headers=JSON)) for _ in range(5)]
+            await asyncio.sleep(0.05)
+            one = await caller.post("/score", content=json.dumps({"customers": [customer()]}), headers=JSON)
+            large = await caller.post("/score", content=b" " * 250, headers=JSON)
+            return [one.status_code, large.status_code, *[(await task).status_code for task in waiting]]
+
+    assert asyncio.run(ask()) == [200, 503, 408, 408, 408, 408, 408]
+
+
+def test_a_caller_beyond_the_rate_is_429_and_hubspot_reads_milliseconds() -> None:
+    endpoint = client(rate_per_s=0.5, rate_burst=1)
+    body = {"customers": [customer()]}
+    assert post(endpoint, body).status_code == 200
+    refused = post(endpoint, body)
+    assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (429, "rate_limited", "2")
+    hubspot = post(endpoint, body, JSON | {"X-HubSpot-Signature-v3": "x"})
+    assert 1_000 < int(hubspot.headers["retry-after"]) <= 2_000
+
+
+def test_a_request_sent_again_under_its_key_is_answered_as_before() -> None:
+    times = iter([NOW, NOW.replace(year=2027)])
+    endpoint = TestClient(make_app(CountingScorer(), Settings(), now=lambda: next(times)))
+    keyed = JSON | {"Idempotency-Key": "call-1"}
+    first, second = (post(endpoint, {"customers": [customer()]}, keyed) for _ in range(2))
+    assert first.content == second.content
+    assert ("idempotent-replayed" in first.headers, second.headers["idempotent-replayed"]) == (False, "true")
+    other = post(endpoint, {"customers": [customer("b")]}, keyed)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_conflict")
+    assert post(endpoint, {"customers": [customer()]}).json()["as_of"] == "2027-03-01T00:00:00Z"
 
 
 def sent_in_pieces(body: AsyncIterator[bytes], **changed: Any) -> httpx.Response:

@@ -311,7 +311,7 @@ def test_nobody_asked_for_nobody_answered(plain: Scorer) -> None:
     assert plain.score_histories([], to_us(AS_OF), reasons=True) == []
     log = EventLog.from_records([])
     nothing = plain.score(log, [], np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), reasons=True)
-    assert nothing.columns == {name: [] for name in [*PLAIN_COLUMNS, "reasons"]}
+    assert (list(nothing.columns), nothing.rows()) == ([*PLAIN_COLUMNS, "reasons"], [])
 
 
 def test_the_future_order_and_repeats_of_the_markets_rows_change_no_score(

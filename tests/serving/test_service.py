@@ -1,10 +1,12 @@
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from typing import Any
 
 import httpx
 import polars as pl
+import psutil
 import pytest
 from starlette.testclient import TestClient
 
@@ -24,16 +27,19 @@ from features.journey import DEFAULT_JOURNEY
 from models.bundle import save_bundle
 from serving.schemas import Touchpoint
 from serving.scorer import Scorer
+from serving.settings import Settings
 from training.fit import fit
 from training.labels import rows_by_labels
 
 ROOT = Path(__file__).parents[2]
 AS_OF = datetime(2026, 1, 20, tzinfo=UTC)
 STARTING_S = 120
+SERVERS: list[int] = []  # processes that were started
 SERVE = """
 import sys, pathlib, serving.service
 serving.service.serve(pathlib.Path(sys.argv[1]), port=int(sys.argv[2]))
 """
+JSON = {"Content-Type": "application/json"}
 TOUCHPOINT = {"occurred_at": "2026-01-05T00:00:00Z", "channel": "web", "action": "viewed"}
 
 
@@ -66,6 +72,7 @@ def running(command: list[str], port: int, log: Path, **environment: str) -> Ite
         process = subprocess.Popen(
             command, cwd=ROOT, env=os.environ | quiet | environment, stdout=output, stderr=subprocess.STDOUT
         )
+    SERVERS.append(process.pid)
     try:
         wait_until_ready(process, port, log)
         yield process
@@ -99,9 +106,16 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(bundle: Path, log: Path) -> Iterator[httpx.Client]:
+def served(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server looks for its bundle; tests put another there, and the first one back."""
+    return shutil.copytree(bundle, tmp_path_factory.mktemp("served") / "bundle")
+
+
+@pytest.fixture(scope="module")
+def server(served: Path, log: Path) -> Iterator[httpx.Client]:
     port = free_port()
-    with running([sys.executable, "-c", SERVE, str(bundle), str(port)], port, log) as process:
+    quick = {"JOURNEYCAST_SERVE_WATCH_S": "0.1", "JOURNEYCAST_SERVE_DRAIN_S": "0.1"}
+    with running([sys.executable, "-c", SERVE, str(served), str(port)], port, log, **quick) as process:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as caller:
             yield caller
         process.send_signal(signal.SIGINT)
@@ -126,9 +140,7 @@ def test_the_server_describes_its_model(server: httpx.Client, bundle: Path) -> N
     assert server.get("/model").json() == json.loads(json.dumps(Scorer.load(bundle).describe()))
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/docs.json", "/schema.json", "/static_content/index.css", "/healthz", "/score/"]
-)
+@pytest.mark.parametrize("path", ["/docs.json", "/schema.json", "/static_content/index.css", "/healthz", "/score/"])
 def test_no_page_of_stock_bentoml_is_open(server: httpx.Client, path: str) -> None:
     response = server.get(path)
     assert (response.status_code, response.json()["code"]) == (404, "not_found")
@@ -139,26 +151,127 @@ def test_another_method_is_405_in_the_same_shape(server: httpx.Client) -> None:
     assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(405, "method_not_allowed")] * 3
 
 
-def test_metrics_count_requests_by_path_and_neither_they_nor_the_log_keep_what_was_sent(
-    server: httpx.Client, log: Path
+def test_metrics_tell_requests_customers_scores_and_model_and_neither_they_nor_the_log_keep_what_was_sent(
+    server: httpx.Client, bundle: Path, log: Path
 ) -> None:
     server.get("/CANARY")
     server.post(
         "/score", json={"customers": [{"customer_id": "CANARY", "touchpoints": [TOUCHPOINT | {"value": "CANARY"}]}]}
     )
     server.post("/score?q=CANARY", content=b"CANARY", headers={"Content-Type": "application/CANARY"})
+    server.post("/score", json={"customers": [{"customer_id": "CANARY", "touchpoints": []}] * 2})
     metrics = server.get("/metrics").text
-    requests = [line for line in metrics.splitlines() if line.startswith("bentoml_service_request_total{")]
-    assert any('endpoint="/score",http_response_code="422"' in line for line in requests)
+    counted = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if not line.startswith("#"))
+    assert float(counted['journeycast_request_seconds_count{path="other",status="404"}']) >= 1
+    assert float(counted['journeycast_request_seconds_count{path="/score",status="422"}']) == 1
+    assert float(counted['journeycast_request_seconds_count{path="/score",status="415"}']) == 1
+    assert float(counted['journeycast_customers_total{outcome="no_data"}']) >= 2
+    assert counted['journeycast_messages_total{source="new"}'] == "0.0"  # this bundle reads no text
+    version = Scorer.load(bundle).model_version
+    assert any(name.startswith(f'journeycast_model_info{{model_version="{version}"') for name in counted)
+    assert any('endpoint="/score",http_response_code="422"' in name for name in counted)
     assert "CANARY" not in metrics + log.read_text()
 
 
-def test_bentoml_serves_it_too_and_a_request_that_has_begun_is_answered_before_the_server_stops(
-    bundle: Path, tmp_path: Path
+def test_the_page_shows_a_customers_answer_in_a_browser(server: httpx.Client, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("there is no Chromium on this machine")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr"]
+    profile = [f"--user-data-dir={tmp_path}", "--virtual-time-budget=20000", "--dump-dom"]
+    url = f"{server.base_url}/#example"
+    shown = subprocess.run([browser, *options, *profile, url], capture_output=True, text=True, timeout=STARTING_S)
+    assert 'data-stage="awareness"' in shown.stdout, shown.stderr
+    assert "Stage: awareness" in shown.stdout
+    assert '<div class="fill" style="left: 0%; width: 100%;">' in shown.stdout  # the smallest bundle knows one stage
+    assert '<p id="problem"></p>' in shown.stdout
+    assert not re.search("Refused to|Content Security|Uncaught", shown.stderr)
+
+
+def test_the_page_loads_nothing_from_elsewhere(server: httpx.Client) -> None:
+    page = server.get("/")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "://" not in page.text
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+
+
+def put(source: Path, served: Path) -> None:
+    """Replace a bundle as training does: it is away for a moment, but never half there."""
+    draft = shutil.copytree(source, served.with_name("draft"))
+    served.rename(served.with_name("older"))
+    draft.rename(served)
+    shutil.rmtree(served.with_name("older"))
+
+
+def until_served(server: httpx.Client, version: str) -> None:
+    until = time.monotonic() + STARTING_S
+    while server.get("/readyz").json()["model_version"] != version:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def until_logged(log: Path, words: str, times: int) -> None:
+    until = time.monotonic() + STARTING_S
+    while log.read_text().count(words) < times:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_while_bundles_are_exchanged_and_damaged_no_answer_is_lost_or_mixed(
+    server: httpx.Client, bundle: Path, plain_bundle: Path, served: Path, log: Path, tmp_path: Path
 ) -> None:
+    body = {"as_of": AS_OF.isoformat(), "customers": [{"customer_id": "a", "touchpoints": [TOUCHPOINT]}] * 3}
+    answers: list[httpx.Response] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=server.base_url) as caller:
+            while not stop.is_set():
+                answers.append(caller.post("/score", json=body))
+
+    versions = {source: Scorer.load(source).model_version for source in (bundle, plain_bundle)}
+    damaged = shutil.copytree(plain_bundle, tmp_path / "damaged")
+    tree = damaged / "trees" / "stage.txt"
+    tree.write_bytes(tree.read_bytes()[:-200])  # LightGBM would end the process
+    golden = {}
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        for round_ in range(3):
+            put(plain_bundle, served)
+            until_served(server, versions[plain_bundle])
+            golden[versions[plain_bundle]] = server.post("/score", json=body).json()
+            put(damaged, served)
+            until_logged(log, "the bundle is refused: bundle_corrupt", round_ + 1)
+            assert server.get("/readyz").json()["model_version"] == versions[plain_bundle]
+            put(bundle, served)
+            until_served(server, versions[bundle])
+            golden[versions[bundle]] = server.post("/score", json=body).json()
+    finally:
+        stop.set()
+        asking.join()
+    assert {answer.status_code for answer in answers} == {200}
+    assert set(golden) == set(versions.values())
+    assert {answer.json()["model_version"] for answer in answers} == set(golden)
+    assert all(answer.json() == golden[answer.json()["model_version"]] for answer in answers)
+    for version, answer in golden.items():
+        assert {score["model_version"] for score in answer["scores"]} == {version}
+
+
+def test_a_worker_that_is_killed_comes_back(server: httpx.Client) -> None:
+    worker = next(child for child in psutil.Process(SERVERS[0]).children() if "worker" in " ".join(child.cmdline()))
+    worker.kill()
+    worker.wait(10)
+    answer = httpx.get(f"{server.base_url}/readyz", timeout=STARTING_S)
+    assert answer.status_code == 200
+
+
+def test_bentoml_serves_it_too_and_stopping_it_loses_no_request(bundle: Path, tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "bentoml", "serve", "serving.service:Journeycast", "--host", "127.0.0.1"]
-    options = ["--port", str(port), "--timeout-graceful-shutdown", "30"]
+    options = ["--port", str(port), "--timeout-graceful-shutdown", "27"]
     with running([*command, *options], port, tmp_path / "log", JOURNEYCAST_BUNDLE=str(bundle)) as process:
         body = json.dumps({"customers": [{"customer_id": "a", "touchpoints": []}]}).encode()
         head = (
@@ -168,10 +281,18 @@ def test_bentoml_serves_it_too_and_a_request_that_has_begun_is_answered_before_t
             caller.sendall(head.encode() + body[:10])
             time.sleep(0.2)
             process.terminate()
-            time.sleep(0.5)
+            stopped = time.monotonic()
+            url = f"http://127.0.0.1:{port}"
+            while (ready := httpx.get(f"{url}/readyz")).status_code == 200:
+                assert time.monotonic() < stopped + 1
+            assert (ready.status_code, ready.json()["code"]) == (503, "draining")
+            answers = [httpx.get(f"{url}/livez"), httpx.post(f"{url}/score", content=body, headers=JSON)]
+            assert [(answer.status_code, answer.headers["connection"]) for answer in answers] == [(200, "close")] * 2
+            time.sleep(max(0.0, stopped + 2.5 - time.monotonic()))  # past the grace
             caller.sendall(body[10:])
             assert caller.recv(100).startswith(b"HTTP/1.1 200 OK")
         assert process.wait(timeout=STARTING_S) == 0
+        assert time.monotonic() < stopped + 30
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +317,13 @@ def test_without_a_bundle_the_service_is_live_but_not_ready(service: Any, caplog
     assert "not ready: no_bundle: JOURNEYCAST_BUNDLE is not set" in caplog.text
 
 
+def test_for_other_machines_without_keys_it_does_not_start(service: Any, bundle: Path) -> None:
+    with pytest.raises(BadUsage) as caught:
+        service.serve(bundle, "0.0.0.0", free_port())
+    assert caught.value.code == "no_keys"
+    assert "JOURNEYCAST_SERVE_KEY_FILE" in str(caught.value)
+
+
 def test_the_timeout_whose_timers_stay_is_left_out(service: Any) -> None:
     def middleware(app: Any) -> set[str]:
         return {item.cls.__name__ for item in app.user_middleware}
@@ -215,8 +343,15 @@ def test_the_timeout_whose_timers_stay_is_left_out(service: Any) -> None:
     ],
 )
 def test_an_address_that_cannot_be_served_is_told(
-    service: Any, bundle: Path, host: str, port: int, fault: type[Exception], code: str
+    service: Any,
+    bundle: Path,
+    host: str,
+    port: int,
+    fault: type[Exception],
+    code: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(service, "SETTINGS", Settings(anyone=True))
     with pytest.raises(fault) as caught:
         service.serve(bundle, host, port)
     assert caught.value.code == code

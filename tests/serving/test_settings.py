@@ -13,13 +13,26 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         "bundle": None,
         "workers": 1,
         "access_log": False,
-        "body_limit_bytes": 6_000_000,
+        "keys": "",
+        "key_file": None,
+        "secret_file": None,
+        "public_url": None,
+        "anyone": False,
+        "open_metrics": False,
+        "body_limit_bytes": 32_000_000,
+        "bodies_limit_bytes": 128_000_000,
+        "requests_at_once": 64,
+        "rate_per_s": None,
+        "rate_burst": 100,
+        "idempotency_bytes": 16_000_000,
         "max_customers": 1_000,
         "max_touchpoints": 10_000,
         "customers_at_once": 100,
         "body_timeout_s": 10.0,
-        "deadline_s": 28.0,
-        "shutdown_timeout_s": 30,
+        "deadline_s": 25.0,
+        "drain_s": 2.0,
+        "shutdown_timeout_s": 29,
+        "watch_s": 1.0,
     }
 
 
@@ -36,10 +49,8 @@ def test_all_faults_are_told_at_once_without_the_values(monkeypatch: pytest.Monk
     monkeypatch.setenv("JOURNEYCAST_SERVE_DEADLINE_S", "CANARY")
     with pytest.raises(BadUsage) as caught:
         Settings.from_environment()
-    known = (
-        "WORKERS, ACCESS_LOG, BODY_LIMIT_BYTES, MAX_CUSTOMERS, MAX_TOUCHPOINTS, CUSTOMERS_AT_ONCE, BODY_TIMEOUT_S, "
-        "DEADLINE_S, SHUTDOWN_TIMEOUT_S"
-    )
+    known = ", ".join(name.upper() for name in Settings.model_fields if name != "bundle")
+    assert known.startswith("WORKERS, ACCESS_LOG, KEYS, ")
     assert caught.value.faults == (
         f"JOURNEYCAST_SERVE_PASSWORD is not a setting of the endpoint. After JOURNEYCAST_SERVE_ comes one of: {known}.",
         "JOURNEYCAST_SERVE_WORKER is not a setting of the endpoint. Did you mean JOURNEYCAST_SERVE_WORKERS?",
@@ -47,7 +58,14 @@ def test_all_faults_are_told_at_once_without_the_values(monkeypatch: pytest.Monk
     )
 
 
-@pytest.mark.parametrize("deadline_s", [0.0, -1.0, float("nan"), float("inf"), 31.0])
+def test_in_words_the_settings_are_complete_but_for_who_may_call() -> None:
+    words = Settings(keys="CANARY", workers=3).in_words()
+    assert words.startswith("workers=3, access_log=False, anyone=False, ")
+    assert "rate_burst=100" in words
+    assert "CANARY" not in words + repr(Settings(keys="CANARY"))
+
+
+@pytest.mark.parametrize("deadline_s", [0.0, -1.0, float("nan"), float("inf"), 27.5])
 def test_a_deadline_is_positive_finite_and_within_the_shutdown(deadline_s: float) -> None:
     with pytest.raises(ValidationError):
         Settings(deadline_s=deadline_s)

@@ -1,0 +1,89 @@
+"""The peers' ways to score a list from one file of touchpoints, each in a process of its own.
+
+Both compute the counts, sums, firsts and lasts of each kind that a group_by expresses well, a part of what this program
+computes, and predict with the very trees of the bundle, on as many columns as those look at.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+import polars as pl
+
+from features.event_log import DAY_US
+from models.bundle import load_bundle
+from models.trees import Trees
+
+WINDOWS_DAYS = (1, 7, 30, 90, 365)
+KINDS = ("actor", "channel", "action")
+
+
+def by_tutorial(touchpoints: Path, bundle: Path, as_of_us: int) -> int:
+    """pandas: a group_by for each kind and window, joined, and LightGBM on the frame."""
+    frame = pd.read_parquet(touchpoints).drop_duplicates()
+    frame["age_days"] = (pd.Timestamp(as_of_us * 1000, tz="UTC") - frame["occurred_at"]).dt.total_seconds() / 86_400
+    frame = frame[frame["age_days"] >= 0]
+    parts = []
+    for name, rows in [("any", frame), *(((k, v), rows) for k in KINDS for v, rows in frame.groupby(k))]:
+        grouped = rows.groupby("customer_id")
+        parts.append(grouped["age_days"].agg(["min", "max", "count"]).add_prefix(f"{name} "))
+        parts.append(grouped["value"].sum().rename(f"{name} value"))
+        for days in WINDOWS_DAYS:
+            within = rows[rows["age_days"] <= days]
+            parts.append(within.groupby("customer_id").size().rename(f"{name} times in {days}"))
+    features = pd.concat(parts, axis=1)
+    for trees in _trees(bundle):
+        booster = lgb.Booster(model_str=trees.text)
+        booster.predict(pd.DataFrame(_widened(features.to_numpy(np.float32), len(trees.columns))))
+    return len(features)
+
+
+def by_polars(touchpoints: Path, bundle: Path, as_of_us: int) -> int:
+    """Polars: all features in one group_by, with all threads, and LightGBM's own predict with all threads."""
+    age_us = as_of_us - pl.col("occurred_at").dt.epoch("us")
+    frame = pl.scan_parquet(touchpoints).unique().with_columns(age_days=age_us / DAY_US).filter(pl.col("age_days") >= 0)
+    values = {kind: pl.scan_parquet(touchpoints).select(kind).unique().collect()[kind].to_list() for kind in KINDS}
+    chosen = {"any": pl.lit(True)} | {f"{k} {v}": pl.col(k).eq_missing(v) for k in KINDS for v in values[k]}
+    aggregates: list[pl.Expr] = []
+    for name, is_kind in chosen.items():
+        age = pl.col("age_days").filter(is_kind)
+        aggregates += [(is_kind & (pl.col("age_days") <= d)).sum().alias(f"{name} {d}") for d in WINDOWS_DAYS]
+        aggregates += [is_kind.sum().alias(f"{name} ever") if name != "any" else pl.len().alias("any ever")]
+        aggregates += [age.min().alias(f"{name} last"), age.max().alias(f"{name} first")]
+        aggregates += [pl.col("value").filter(is_kind).sum().alias(f"{name} value")]
+    features = frame.group_by("customer_id").agg(aggregates).collect()
+    matrix = features.drop("customer_id").cast(pl.Float32).to_numpy()
+    for trees in _trees(bundle):
+        lgb.Booster(model_str=trees.text).predict(_widened(matrix, len(trees.columns)), num_threads=0)
+    return features.height
+
+
+def peak_bytes() -> int:
+    """The most memory this process has held. Not ru_maxrss: a child inherits its parent's."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return 1024 * int(line.split()[1])
+
+
+def _trees(bundle: Path) -> list[Trees]:
+    model = load_bundle(bundle).model
+    stage = [] if model.stage is None or model.stage.trees is None else [model.stage.trees]
+    return stage + ([] if model.conversion is None else [hazard.trees for hazard in model.conversion.hazards])
+
+
+def _widened(features: np.ndarray, columns: int) -> np.ndarray:
+    """The features again and again, up to the columns that the trees look at."""
+    return np.ascontiguousarray(np.tile(features, (1, -(-columns // features.shape[1])))[:, :columns])
+
+
+if __name__ == "__main__":
+    contender = {"tutorial": by_tutorial, "polars": by_polars}[sys.argv[1]]
+    started = time.perf_counter()
+    customers = contender(Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
+    took = {"seconds": time.perf_counter() - started, "cpu_seconds": time.process_time(), "customers": customers}
+    print(json.dumps({**took, "peak_bytes": peak_bytes()}))

@@ -1,0 +1,64 @@
+"""The files of a bundle, read once and checked against its manifest; apart from what they mean, so quick to import."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from features.errors import BadEnvironment, BadUsage
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+ALWAYS = ("arrays.safetensors", "model.json")
+
+
+def read_bundle_files(folder: Path) -> tuple[str, dict[str, bytes]]:
+    """The version and every file's bytes, once read and checked: what is parsed later is what was hashed.
+
+    Raises BadUsage where there is no bundle, BadEnvironment where a file differs from its hash.
+    """
+    if not (folder / MANIFEST).is_file():
+        raise BadUsage("no_bundle", f"{folder} holds no bundle (no {MANIFEST}); train one with `journeycast train`")
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        hashes: dict[str, str] = manifest["sha256"]
+        faults = [f"{MANIFEST}: a link, a plain file expected"] if (folder / MANIFEST).is_symlink() else []
+        faults += [] if manifest["format"] == FORMAT else [f"format {manifest['format']} found, {FORMAT} expected"]
+        faults += [f"{name}: not in the manifest" for name in bundle_file_names(folder) if name not in hashes]
+        files = {name: (folder / name).read_bytes() for name in hashes if _is_plain(folder, name)}
+        faults += [f"{name}: missing" for name in dict.fromkeys((*hashes, *ALWAYS)) if name not in files]
+        faults += [
+            f"{name}: its SHA-256 is not the manifest's" for name in files if sha256(files[name]) != hashes[name]
+        ]
+        faults += [] if manifest["version"] == bundle_version(hashes) else ["the version is not that of the files"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):  # the last: loops, endless nesting
+        faults = [f"{MANIFEST} cannot be read"]
+    if faults:
+        raise BadEnvironment(
+            "bundle_corrupt", [f"{folder}: {fault}; restore or retrain the bundle" for fault in faults]
+        )
+    return manifest["version"], files
+
+
+def _is_plain(folder: Path, name: str) -> bool:
+    path = folder / name
+    inside = path.resolve().is_relative_to(folder.resolve())
+    return inside and path.is_file() and not path.is_symlink()
+
+
+def bundle_file_names(folder: Path) -> list[str]:
+    """Every file but the manifest, relative to the folder."""
+    paths = sorted(path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
+    return [path.relative_to(folder).as_posix() for path in paths if path.name != MANIFEST or path.parent != folder]
+
+
+def sha256(content: bytes) -> str:
+    """In hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def bundle_version(hashes: Mapping[str, str]) -> str:
+    """A name for the content of all files together."""
+    return sha256(json.dumps(sorted(hashes.items())).encode())[:12]

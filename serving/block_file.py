@@ -1,0 +1,64 @@
+"""A file of blocks: frames under a number, several to a number, found again without reading the others."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, NamedTuple
+
+import polars as pl
+
+from features.errors import BadEnvironment
+
+
+class Block(NamedTuple):
+    """Where one frame stands in its file. `frame_bytes` is its size in memory, as Polars estimates it."""
+
+    key: int
+    offset: int
+    length: int
+    frame_bytes: int
+    sha256: str
+
+
+class BlockFile:
+    """Writes frames one after the other, each an Arrow stream of its own; `blocks` says where they are."""
+
+    def __init__(self, path: Path) -> None:
+        self.blocks: list[Block] = []
+        self._path = path
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> BlockFile:
+        self._file = self._path.open("wb")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, key: int, frame: pl.DataFrame) -> None:
+        """Add a frame under a number. Raises OSError where the disk is full."""
+        if self._file is None:
+            raise ValueError("the file is not open; use it in a with statement")
+        stream = io.BytesIO()
+        frame.write_ipc_stream(stream, compression="lz4")
+        content = stream.getbuffer()
+        offset = self._file.tell()
+        self._file.write(content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        self.blocks.append(Block(key, offset, len(content), int(frame.estimated_size()), sha256))
+
+
+def read_blocks(path: Path, blocks: Sequence[Block]) -> Iterator[pl.DataFrame]:
+    """The frames of these blocks. Raises BadEnvironment for one that is not what was written."""
+    with path.open("rb") as file:
+        for block in blocks:
+            file.seek(block.offset)
+            content = file.read(block.length)
+            if hashlib.sha256(content).hexdigest() != block.sha256:
+                raise BadEnvironment("work_damaged", f"{path} is not what was written; run the command again")
+            yield pl.read_ipc_stream(io.BytesIO(content))

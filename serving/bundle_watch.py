@@ -1,0 +1,63 @@
+"""The bundle that is served follows the one at its path: a folder that is replaced, or a link that is moved."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from features.errors import BadUsage, Fault
+from serving.answers import logger, whereabouts
+
+T = TypeVar("T")
+Look = tuple[tuple[str, int, int, int, int], ...]
+
+
+class BundleWatch(Generic[T]):
+    """Opens what stands at `path` and hands it to `install`, whenever it is not what was opened last.
+
+    What cannot be opened, or is not accepted, is told in the log once, and what was installed before stays.
+    """
+
+    def __init__(self, path: Path, open_bundle: Callable[[Path], T], install: Callable[[T], None]) -> None:
+        self._path = path
+        self._open = open_bundle
+        self._install = install
+        self._seen: Look | None = None
+
+    def look(self) -> None:
+        """Open and install the bundle if it changed. Takes a moment; raises nothing."""
+        try:
+            folder = self._path.resolve()  # all files of one folder, wherever the link leads a moment later
+            seen = _look(folder)
+            # Between two renames of a replacement there is nothing: no reason to say so once something is served.
+            if seen == self._seen or (not seen and self._seen is not None):
+                return
+            self._seen = seen
+            if not seen:
+                raise BadUsage("no_bundle", "there is no bundle at the given path")
+            self._install(self._open(folder))
+        except Fault as fault:
+            logger.error("the bundle is refused: %s: %s", fault.code, fault)
+        except Exception as error:
+            logger.error("the bundle is refused: %s", whereabouts(error))
+
+    async def keep_looking(self, every_s: float) -> None:
+        """Look again and again, beside the event loop, until cancelled."""
+        while True:
+            await asyncio.sleep(every_s)
+            await asyncio.to_thread(self.look)
+
+
+def _look(folder: Path) -> Look:
+    """What tells one state of the folder from another, without reading it."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        try:
+            stat = path.lstat()
+        except OSError:
+            continue  # being replaced; the next look sees what came
+        if not path.is_dir():
+            found.append((str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+    return tuple(found)

@@ -1,0 +1,62 @@
+"""How a list is divided so that scoring it stays under a memory ceiling."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.errors import BadUsage
+
+UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+THREADS = 2
+# Set so that the peaks of benchmarks/lists.py stay under the ceiling; bytes over what the program held before.
+LEAST_PARTITION_BYTES = 5 * 10**6
+READING_BYTES = 300 * 10**6  # one batch of touchpoints, read, checked and divided
+SCORING_BYTES = 250 * 10**6  # a thread's rows of features, whatever its partition holds
+TIMES_FRAME = 8.0  # a partition while it is sorted and read into a log, over its size as a frame
+ASKED_BYTES = 150  # each asked pair: id, moment, place, and where its scores are
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """`partition_bytes` is the most touchpoints, as a frame in memory, that one thread works on at once."""
+
+    threads: int
+    partition_bytes: int
+
+
+def read_memory(words: str) -> int:
+    """Bytes from words such as 2GB, 500MB or 1.5GiB. Raises BadUsage for any other."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]i?B|)\s*", words, re.IGNORECASE)
+    if found is None:
+        raise BadUsage("bad_memory", f"--memory {words} is no amount of memory; write for example 2GB")
+    return int(float(found[1]) * UNITS[found[2].upper()])
+
+
+def plan_memory(ceiling_bytes: int, asked_pairs: int, held_bytes: int | None = None) -> MemoryPlan:
+    """Divide what the ceiling leaves over what the program holds now (`held_bytes`, measured if not given).
+
+    Raises BadUsage, naming the least possible, for a ceiling under which nothing can be done.
+    """
+    held = resident_bytes() if held_bytes is None else held_bytes
+    fixed = held + asked_pairs * ASKED_BYTES
+    least = fixed + max(READING_BYTES, SCORING_BYTES + int(TIMES_FRAME * LEAST_PARTITION_BYTES))
+    if ceiling_bytes < least:
+        raise BadUsage(
+            "memory_too_small",
+            f"--memory {ceiling_bytes / 1e6:,.0f}MB is too small for this list; give at least {least / 1e6:,.0f}MB",
+        )
+    free = ceiling_bytes - fixed
+    threads = THREADS if free >= THREADS * (SCORING_BYTES + TIMES_FRAME * LEAST_PARTITION_BYTES) else 1
+    return MemoryPlan(threads, int((free / threads - SCORING_BYTES) / TIMES_FRAME))
+
+
+def resident_bytes() -> int:
+    """The memory that this process holds now."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return 1024 * int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1])  # type: ignore[index]
+    import resource  # macOS tells the peak only, in bytes
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,0 +1,48 @@
+"""A ceiling is read as it is written, divided among threads, and refused where nothing can be done under it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from features.errors import BadUsage
+from serving.memory_plan import plan_memory, read_memory, resident_bytes
+
+
+@pytest.mark.parametrize(
+    ("words", "amount"),
+    [("2GB", 2 * 10**9), ("500 mb", 5 * 10**8), ("1.5GiB", 3 * 2**29), ("1000000", 10**6), ("1KiB", 1024)],
+)
+def test_an_amount_is_read(words: str, amount: int) -> None:
+    assert read_memory(words) == amount
+
+
+@pytest.mark.parametrize("words", ["", "GB", "-2GB", "2 gallons", "2,5GB", "nan"])
+def test_no_amount_is_refused(words: str) -> None:
+    with pytest.raises(BadUsage, match="write for example 2GB"):
+        read_memory(words)
+
+
+def test_more_memory_makes_larger_partitions_and_a_longer_list_smaller_ones() -> None:
+    usual = plan_memory(2 * 10**9, 0, held_bytes=4 * 10**8)
+    assert usual.threads == 2
+    assert plan_memory(4 * 10**9, 0, held_bytes=4 * 10**8).partition_bytes > usual.partition_bytes
+    assert plan_memory(2 * 10**9, 10**6, held_bytes=4 * 10**8).partition_bytes < usual.partition_bytes
+
+
+def test_little_memory_is_for_one_thread() -> None:
+    assert plan_memory(9 * 10**8, 0, held_bytes=4 * 10**8).threads == 1
+
+
+def test_the_least_that_is_named_is_enough() -> None:
+    with pytest.raises(BadUsage) as caught:
+        plan_memory(10**8, 1000, held_bytes=4 * 10**8)
+    least = re.search(r"at least ([\d,]+MB)", str(caught.value))
+    assert least is not None
+    enough = read_memory(least[1].replace(",", "")) + 10**6
+    assert plan_memory(enough, 1000, held_bytes=4 * 10**8).partition_bytes > 0
+
+
+def test_this_process_holds_some_memory() -> None:
+    assert 10**7 < resident_bytes() < 10**11
