@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, count
+from itertools import chain, count, pairwise
 
 import numpy as np
 from numba import njit
@@ -75,7 +75,7 @@ def phrases_of(text: str) -> list[str]:
     Only the first 20,000 characters are read.
     """
     words = _words(text)
-    return words + [f"{first} {second}" for first, second in zip(words, words[1:], strict=False)]
+    return words + [f"{first} {second}" for first, second in pairwise(words)]
 
 
 def learn_phrases(log: EventLog, usable: Bools) -> Phrases:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -62,22 +61,25 @@ def learn_phrase_head(
     if not telling.any() or len(np.unique(folds[usable])) < 2:
         return None
     matrix = csr_matrix((rows.value.astype(np.float64), rows.column, rows.offsets), shape=(len(rows), width))
-    asked = list(product(np.flatnonzero(telling), (*range(FOLDS), WHOLE)))
-    # Fits side by side: each is one thread's work, and most of it is done outside Python.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        paths = list(pool.map(lambda job: _fit_path(matrix, usable & (folds != job[1]), wanted[:, job[0]]), asked))
-    path_of = dict(zip(asked, paths, strict=True))
     usual = _usual_log_odds(wanted[usable])
-    outputs = [
-        _best([path_of[k, fold] for fold in (*range(FOLDS), WHOLE)], matrix, folds, usable, wanted[:, k])
-        if telling[k]
-        else _Output(_Line(np.zeros(width), usual[k]), np.full(len(rows), usual[k]))
-        for k in range(wanted.shape[1])
-    ]
+    outputs = [_Output(_Line(np.zeros(width), log_odds), np.full(len(rows), log_odds)) for log_odds in usual]
+    told = np.flatnonzero(telling)
+    for k, paths in zip(told, _fit_paths(matrix, usable, wanted[:, told], folds), strict=True):
+        outputs[k] = _best(paths, matrix, folds, usable, wanted[:, k])
     silent = _usual_log_odds(wanted[known & ~said])
     weights, intercepts = (np.array([getattr(of.line, name) for of in outputs]) for name in ("weights", "intercept"))
     log_odds = np.stack([of.log_odds for of in outputs], axis=1)
     return PhraseHead(weights, intercepts, silent), np.where(said[:, None], log_odds, silent)
+
+
+def _fit_paths(matrix: csr_matrix, usable: Bools, wanted: Bools, folds: Codes) -> list[list[list[_Line]]]:
+    """For each output the path without each fold, then the one that leaves nothing out."""
+    left_out = (*range(FOLDS), WHOLE)
+    jobs = [(usable & (folds != fold), of_output) for of_output in wanted.T for fold in left_out]
+    # Side by side, a thread each: one fit alone does not fill the processor.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        paths = list(pool.map(lambda job: _fit_path(matrix, *job), jobs))
+    return [paths[start : start + len(left_out)] for start in range(0, len(paths), len(left_out))]
 
 
 def _fit_path(matrix: csr_matrix, learn: Bools, wanted: Bools) -> list[_Line]:
