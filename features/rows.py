@@ -19,6 +19,7 @@ from features.conversations import (
     pool_messages,
 )
 from features.event_log import Bools, EventLog, Int64s
+from features.phrases import PhraseRows, Phrases, phrase_rows
 from features.stage_records import stage_records
 from features.vocabulary import Vocabulary
 
@@ -35,11 +36,15 @@ class TextVectors:
 
 @dataclass(frozen=True)
 class FeatureRows:
-    """`features` (rows, columns of `feature_catalog`) and, where text is read, `pools` (rows, pool dimensions)."""
+    """`features` (rows, columns of `feature_catalog`) and, where text is read, `pools` (rows, pool dimensions).
+
+    `phrases` are there where phrases have been learnt as well.
+    """
 
     features: Float32s
     pools: Float32s | None
     messages: Messages | None
+    phrases: PhraseRows | None = None
 
 
 def feature_catalog(vocabulary: Vocabulary, reads_text: bool, example_stages: Sequence[str] = ()) -> list[Feature]:
@@ -56,11 +61,12 @@ def build_rows(
     as_of_us: Int64s,
     embed: Embed | None,
     anchors: Anchors | None,
+    phrases: Phrases | None = None,
 ) -> FeatureRows:
     """Build the feature rows from what was known at each row's as_of and is not `hidden`.
 
     `customer` indexes the log's customers, -1 for one without touchpoints. The conversation is left out where `embed`
-    and `anchors`, which that embedded, are None.
+    and `anchors`, which that embedded, are None; the `phrases` are those that training has learnt.
     """
     touchpoints = aggregate(log, vocabulary, hidden, customer, as_of_us)
     if embed is None or anchors is None:
@@ -72,7 +78,8 @@ def build_rows(
     own, recent, _ = np.split(pools, 3, axis=1)
     last = last_own_vectors(log, messages, said.texts, said.vectors)
     likenesses = anchor_features(own, recent, last, anchors)
-    return FeatureRows(np.hstack([touchpoints, conversation, likenesses]), pools, messages)
+    weighed = None if phrases is None else phrase_rows(log, messages, as_of_us, phrases)
+    return FeatureRows(np.hstack([touchpoints, conversation, likenesses]), pools, messages, weighed)
 
 
 def embed_messages(log: EventLog, messages: Messages, embed: Embed) -> TextVectors:

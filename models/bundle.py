@@ -22,6 +22,7 @@ import safetensors.numpy
 from features.errors import BadEnvironment, BadUsage
 from features.journey import Journey
 from features.market import Market
+from features.phrases import Phrases
 from features.vocabulary import Kind, Vocabulary
 from models.bundle_files import FORMAT, MANIFEST, bundle_file_names, bundle_version, read_bundle_files, sha256
 from models.calibration import Sigmoid
@@ -160,6 +161,7 @@ def _state_of(model: JourneyModel) -> tuple[dict[str, Any], Arrays, dict[str, st
             "stages_recorded": model.reader.vocabulary.stages_recorded,
         },
         "reads_text": model.reader.reads_text,
+        "phrases": None if model.reader.phrases is None else model.reader.phrases.names,
         "stage_by_rule": model.reader.stage_by_rule,
         "stage_by_record": model.reader.stage_by_record,
         "most_outside": model.usual.most_outside,
@@ -168,6 +170,8 @@ def _state_of(model: JourneyModel) -> tuple[dict[str, Any], Arrays, dict[str, st
         "conversion": None,
     }
     arrays: Arrays = {f"market.{name}": getattr(model.reader.market, name) for name in MARKET}
+    if model.reader.phrases is not None:
+        arrays["phrases.inverse_frequency"] = model.reader.phrases.inverse_frequency
     arrays |= {f"usual.{name}": getattr(model.usual, name) for name in ("columns", "low", "high")}
     trees: dict[str, str] = {}
     if model.stage is not None:
@@ -220,6 +224,7 @@ def _read_model(state: dict[str, Any], arrays: Arrays, trees: dict[str, str]) ->
         stage_by_rule=state["stage_by_rule"],
         market=Market(**{name: arrays[f"market.{name}"] for name in MARKET}),
         stage_by_record=state["stage_by_record"],
+        phrases=_read_phrases(state["phrases"], arrays),
     )
     return JourneyModel(
         reader=reader,
@@ -228,6 +233,10 @@ def _read_model(state: dict[str, Any], arrays: Arrays, trees: dict[str, str]) ->
         usual=UsualRange(arrays["usual.columns"], arrays["usual.low"], arrays["usual.high"], state["most_outside"]),
         about=state["about"],
     )
+
+
+def _read_phrases(names: list[str] | None, arrays: Arrays) -> Phrases | None:
+    return None if names is None else Phrases(tuple(names), arrays["phrases.inverse_frequency"])
 
 
 def _read_stage(

@@ -14,6 +14,7 @@ from features.catalog import Feature
 from features.event_log import Bools, EventLog, Floats, Int64s
 from features.journey import Journey
 from features.market import MARKET_FEATURES, Market, market_features, survey
+from features.phrases import Phrases
 from features.rows import Embed, FeatureRows, build_rows, feature_catalog
 from features.stage_records import stage_records
 from features.stage_rules import evidence_rows
@@ -53,6 +54,7 @@ class Reader:
 
     `stage_by_rule`: the journey's rules made the stage labels, so the stage model must not see what they look at.
     `stage_by_record`: a CRM's stage history did, so it must not see what the CRM recorded.
+    `phrases`: those that count in a conversation, None where no text is read.
     """
 
     journey: Journey
@@ -61,6 +63,7 @@ class Reader:
     stage_by_rule: bool
     market: Market
     stage_by_record: bool = False
+    phrases: Phrases | None = None
 
     @property
     def stage_reads_record(self) -> bool:
@@ -95,7 +98,7 @@ class Reader:
         if not self.reads_text:
             embed = None
         anchors = None if embed is None else self.anchors(embed)
-        read = partial(build_rows, log, self.vocabulary, embed=embed, anchors=anchors)
+        read = partial(build_rows, log, self.vocabulary, embed=embed, anchors=anchors, phrases=self.phrases)
         always_hidden = evidence_rows(self.journey.hidden_evidence(labels_by_rule=False), log)
         conversion = read(always_hidden, customer, as_of_us)
         market = market_features(self.market, log, self.vocabulary, self._not_the_markets(log), customer, as_of_us)

@@ -10,7 +10,9 @@ from features.errors import BadData
 from features.event_log import Bools, EventLog, is_known
 from features.journey import Journey
 from features.market import no_market, survey_moments
+from features.phrases import learn_phrases
 from features.rows import Embed
+from features.stage_records import stage_records
 from features.stage_rules import evidence_rows
 from features.vocabulary import learn_vocabulary
 from models.journey_model import JourneyModel, Reader
@@ -31,9 +33,11 @@ def fit(
     Calibration, intervals and the number of trees come from five person-wise folds of the rows. Deterministic for a
     seed on one machine. Raises BadData where there is nothing to learn, or too few conversions.
     """
-    vocabulary = learn_vocabulary(log, _usable(rows, log, journey), journey.stages, journey.features)
+    usable = _usable(rows, log, journey)
+    vocabulary = learn_vocabulary(log, usable, journey.stages, journey.features)
     nothing = no_market(vocabulary, journey)
-    blind = Reader(journey, vocabulary, embed is not None, rows.stage_by_rule, nothing, rows.stage_by_record)
+    phrases = None if embed is None else learn_phrases(log, usable & ~stage_records(log, journey.stages))
+    blind = Reader(journey, vocabulary, embed is not None, rows.stage_by_rule, nothing, rows.stage_by_record, phrases)
     reader = replace(blind, market=blind.survey(log, survey_moments(rows.as_of_us, int(log.known_us.max(initial=0)))))
     asked = reader.read(log, rows.customer, rows.as_of_us, embed)
     folds = person_folds(rows.customer_id, FOLDS, seed)

@@ -1,0 +1,224 @@
+"""Phrases of the conversation: which ones many customers' conversations hold, and how often each row's messages do."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, count, pairwise
+
+import numpy as np
+from numba import njit
+
+from features.aggregate import Float32s
+from features.conversation_turns import RECENT_MESSAGES
+from features.conversations import MOST_MESSAGES, Messages
+from features.event_log import DAY_US, Bools, EventLog, Floats, Int32s, Int64s
+from features.vocabulary import RARE_CUSTOMERS, RARE_SHARE
+
+MOST_CHARACTERS = 20_000  # of a message: what comes after is a pasted document
+MOST_PHRASES = 5_000
+LATELY_DAYS = 60
+VIEWS = ("own messages", "last own messages", "own messages lately", "messages by the company")
+_WORD = re.compile(r"\w+|[?!]")
+_GAP = ""  # between two messages; no word is empty
+
+
+@dataclass(frozen=True, eq=False)
+class Phrases:
+    """The phrases that count, sorted, and for each ln((1 + customers) / (1 + customers who hold it)) + 1."""
+
+    names: tuple[str, ...]
+    inverse_frequency: Floats
+
+    @cached_property
+    def code(self) -> dict[str, int]:
+        """Where each phrase stands in `names`."""
+        return {name: code for code, name in enumerate(self.names)}
+
+
+@dataclass(frozen=True, eq=False)
+class PhraseRows:
+    """How much each row's messages hold of each phrase, as a sparse matrix (CSR) of shape (rows, views * phrases).
+
+    Row `i` has the entries `offsets[i]:offsets[i + 1]`, by rising `column` = view * phrases + phrase, where the view
+    counts from 0 in `VIEWS`.
+    """
+
+    offsets: Int64s
+    column: Int32s
+    value: Float32s
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class ViewedPhrases:
+    """The phrases of the messages in each row's views, before they are counted.
+
+    `slots` (views, rows, MOST_MESSAGES) says which text stands at which place of a view, -1 for none, by the places of
+    `Messages.own` and, in the last view, `Messages.company`. Text `i` holds `codes[offsets[i]:offsets[i + 1]]`, each as
+    often as it is said.
+    """
+
+    slots: Int64s
+    offsets: Int64s
+    codes: Int32s
+
+
+def phrases_of(text: str) -> list[str]:
+    """The words, question and exclamation marks of a text in lower case, then each pair of neighbours among them.
+
+    Only the first 20,000 characters are read.
+    """
+    words = _words(text)
+    return words + [f"{first} {second}" for first, second in pairwise(words)]
+
+
+def learn_phrases(log: EventLog, usable: Bools) -> Phrases:
+    """Learn which phrases count from the messages marked `usable`: those that some training row may know.
+
+    A phrase counts where the messages of at least 0.5 % of the customers with messages (at least 10) hold it, by
+    whichever side; so no bundle keeps what few people's conversations hold. Of these the 5,000 most widespread are
+    kept, ties by name.
+    """
+    code_of: defaultdict[str, int] = defaultdict(count(1).__next__, {_GAP: 0})
+    said = [_word_codes(texts, code_of) for texts in _texts_by_customer(log, usable)]
+    customers, words = len(said), list(code_of)
+    least = max(RARE_CUSTOMERS, int(RARE_SHARE * customers))
+    singles = dict(zip(*_widespread(said, least), strict=True))
+    singles.pop(0, None)
+    pairs = zip(*_widespread([_pairs(codes, singles, len(words)) for codes in said], least), strict=True)
+    held_by = {words[code]: held for code, held in singles.items()}
+    held_by |= {f"{words[pair // len(words)]} {words[pair % len(words)]}": held for pair, held in pairs}
+    names = sorted(sorted(held_by, key=lambda name: (-held_by[name], name))[:MOST_PHRASES])
+    holding = np.array([held_by[name] for name in names], dtype=np.float64)
+    return Phrases(tuple(names), np.log((1 + customers) / (1 + holding)) + 1)
+
+
+def phrase_rows(log: EventLog, messages: Messages, as_of_us: Int64s, phrases: Phrases) -> PhraseRows:
+    """Weigh the phrases of each row's messages, view by view: (1 + ln count) * inverse frequency, at unit length.
+
+    The views are the own messages, the last 3 of them, those of the 60 days before as_of, and the company's messages.
+
+    Source: Salton and Buckley, "Term-weighting approaches in automatic text retrieval" (1988).
+    """
+    viewed = view_phrases(log, messages, as_of_us, phrases)
+    offsets = np.zeros(len(as_of_us) + 1, dtype=np.int64)
+    _measure(viewed.slots, viewed.offsets, viewed.codes, len(phrases.names), offsets[1:])
+    np.cumsum(offsets, out=offsets)
+    column, value = np.empty(offsets[-1], dtype=np.int32), np.empty(offsets[-1], dtype=np.float32)
+    _weigh(viewed.slots, viewed.offsets, viewed.codes, phrases.inverse_frequency, offsets, column, value)
+    return PhraseRows(offsets, column, value)
+
+
+def view_phrases(log: EventLog, messages: Messages, as_of_us: Int64s, phrases: Phrases) -> ViewedPhrases:
+    """Cut the messages that some row reads into the phrases that count, each different text once."""
+    texts = messages.needed(log)
+    codes_of: dict[str, Int32s] = {}
+    for text in texts:
+        words = log.texts[text]
+        if words not in codes_of:
+            codes_of[words] = _phrase_codes(words, phrases.code)
+    cut = [codes_of[log.texts[text]] for text in texts]
+    offsets = np.concatenate([[0], np.cumsum([len(codes) for codes in cut])]).astype(np.int64)
+    own, company = (_slots(events, log.text, texts) for events in (messages.own, messages.company))
+    last = np.arange(MOST_MESSAGES) < RECENT_MESSAGES
+    lately = as_of_us[:, None] - log.occurred_us[messages.own] < LATELY_DAYS * DAY_US if len(texts) else own >= 0
+    views = np.stack([own, np.where(last, own, -1), np.where(lately, own, -1), company])
+    return ViewedPhrases(views, offsets, np.concatenate([np.zeros(0, dtype=np.int32), *cut]))
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text[:MOST_CHARACTERS].lower())
+
+
+def _texts_by_customer(log: EventLog, usable: Bools) -> Iterator[list[str]]:
+    """The usable messages of each customer who has any."""
+    usable = usable & (log.text >= 0)
+    for start, stop in zip(log.offsets[:-1], log.offsets[1:], strict=True):
+        texts = log.text[start:stop][usable[start:stop]]
+        if len(texts):
+            yield [log.texts[text] for text in texts]
+
+
+def _word_codes(texts: Iterable[str], code_of: defaultdict[str, int]) -> Int64s:
+    """The words of some messages, with a gap after each message; `code_of` gives new words new codes."""
+    words = chain.from_iterable((*_words(text), _GAP) for text in texts)
+    return np.fromiter(map(code_of.__getitem__, words), dtype=np.int64)
+
+
+def _pairs(codes: Int64s, widespread: dict[int, int], n_words: int) -> Int64s:
+    """One code for each pair of neighbours that are both widespread: no other pair can be."""
+    wide = np.zeros(n_words, dtype=np.bool_)
+    wide[list(widespread)] = True
+    both = wide[codes[:-1]] & wide[codes[1:]]
+    return codes[:-1][both] * n_words + codes[1:][both]
+
+
+def _widespread(said: list[Int64s], least: int) -> tuple[list[int], list[int]]:
+    """The codes that at least so many customers have said, and how many have."""
+    shown = np.concatenate([np.zeros(0, dtype=np.int64), *(np.unique(codes) for codes in said)])
+    codes, customers = np.unique(shown, return_counts=True)
+    wide = customers >= least
+    return codes[wide].tolist(), customers[wide].tolist()
+
+
+def _phrase_codes(text: str, code_of: dict[str, int]) -> Int32s:
+    return np.array([code_of[phrase] for phrase in phrases_of(text) if phrase in code_of], dtype=np.int32)
+
+
+def _slots(events: Int64s, text: Int32s, texts: Int64s) -> Int64s:
+    """Where the text of each message stands in `texts`, -1 for no message."""
+    said = events >= 0
+    slots = np.full(events.shape, -1, dtype=np.int64)
+    slots[said] = np.searchsorted(texts, text[events[said]])
+    return slots
+
+
+@njit(cache=True, nogil=True)
+def tally(slots, offsets, codes, counts, seen):  # type: ignore[no-untyped-def]
+    """Count the phrases of one view of one row in `counts`, zero before; returns how many, listed first in `seen`."""
+    different = 0
+    for slot in slots:
+        if slot >= 0:
+            for at in range(offsets[slot], offsets[slot + 1]):
+                code = codes[at]
+                if counts[code] == 0:
+                    seen[different] = code
+                    different += 1
+                counts[code] += 1
+    return different
+
+
+@njit(cache=True, nogil=True)
+def _measure(slots, offsets, codes, n_phrases, lengths):  # type: ignore[no-untyped-def]
+    counts, seen = np.zeros(n_phrases, np.int64), np.empty(n_phrases, np.int32)
+    for view in range(slots.shape[0]):
+        for row in range(slots.shape[1]):
+            different = tally(slots[view, row], offsets, codes, counts, seen)
+            lengths[row] += different
+            counts[seen[:different]] = 0
+
+
+@njit(cache=True, nogil=True)
+def _weigh(slots, offsets, codes, inverse_frequency, starts, column, value):  # type: ignore[no-untyped-def]
+    n_phrases = len(inverse_frequency)
+    counts, seen = np.zeros(n_phrases, np.int64), np.empty(n_phrases, np.int32)
+    weights = np.empty(n_phrases)
+    for row in range(slots.shape[1]):
+        at = starts[row]
+        for view in range(slots.shape[0]):
+            different = tally(slots[view, row], offsets, codes, counts, seen)
+            squares = 0.0
+            for i, code in enumerate(np.sort(seen[:different])):  # in one order, so that sums round alike
+                weights[i] = (1 + np.log(counts[code])) * inverse_frequency[code]
+                squares += weights[i] ** 2
+                column[at + i] = view * n_phrases + code
+                counts[code] = 0
+            for i in range(different):
+                value[at + i] = weights[i] / np.sqrt(squares)
+            at += different
