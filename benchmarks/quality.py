@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -19,7 +20,7 @@ from rich.table import Table
 
 from features.aggregate import Float32s
 from features.embedder import Embedder
-from features.event_log import EventLog, Floats, Int64s
+from features.event_log import EventLog, Int64s
 from features.journey import Journey, conversion_column, load_journey
 from features.labels_file import Labels, read_labels
 from features.rows import Embed
@@ -67,7 +68,7 @@ class DataSet:
 
 def pooled_forecasts(data: DataSet, embed: Embed | None) -> tuple[Int64s, Forecasts]:
     """Forecast each part by a model fitted on the others: the rows forecast, and what was said of them."""
-    asked_rows, stage, conversion, days = [], [], [], []
+    asked_rows, stage, conversion, days, decided = [], [], [], [], []
     for train_rows, test_rows in data.parts():
         model = fit(data.rows.take(train_rows), data.log, data.journey, embed, SEED)
         test = data.rows.take(test_rows)
@@ -76,10 +77,11 @@ def pooled_forecasts(data: DataSet, embed: Embed | None) -> tuple[Int64s, Foreca
         stage.append(forecasts.stage)
         conversion.append(forecasts.conversion)
         days.append(forecasts.days_since_own_last)
-    return np.concatenate(asked_rows), Forecasts(_pool(stage), _pool(conversion), np.concatenate(days))
+        decided.append(forecasts.decided)
+    return np.concatenate(asked_rows), Forecasts(_pool(stage), _pool(conversion), np.concatenate(days), _pool(decided))
 
 
-def _pool(parts: list[Floats | None]) -> Floats | None:
+def _pool(parts: list[Any]) -> Any:
     known = [part for part in parts if part is not None]
     return np.concatenate(known) if known else None
 

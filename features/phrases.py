@@ -50,6 +50,7 @@ class PhraseRows:
     offsets: Int64s
     column: Int32s
     value: Float32s
+    width: int
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -112,7 +113,7 @@ def phrase_rows(log: EventLog, messages: Messages, as_of_us: Int64s, phrases: Ph
     np.cumsum(offsets, out=offsets)
     column, value = np.empty(offsets[-1], dtype=np.int32), np.empty(offsets[-1], dtype=np.float32)
     _weigh(viewed.slots, viewed.offsets, viewed.codes, phrases.inverse_frequency, offsets, column, value)
-    return PhraseRows(offsets, column, value)
+    return PhraseRows(offsets, column, value, len(VIEWS) * len(phrases.names))
 
 
 def view_phrases(log: EventLog, messages: Messages, as_of_us: Int64s, phrases: Phrases) -> ViewedPhrases:

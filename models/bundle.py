@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,19 +25,23 @@ from features.market import Market
 from features.phrases import Phrases
 from features.vocabulary import Kind, Vocabulary
 from models.bundle_files import FORMAT, MANIFEST, bundle_file_names, bundle_version, read_bundle_files, sha256
-from models.calibration import Sigmoid
+from models.calibration import Blend
 from models.conversion import ConversionModel, Hazard
 from models.intervals import VennAbers
 from models.journey_model import JourneyModel, Reader
+from models.linear_head import LinearHead
+from models.phrase_head import PhraseHead
+from models.rank_line import RankLine
 from models.reliability import UsualRange
 from models.stage import StageModel
-from models.linear_head import LinearHead
 from models.trees import Trees
 
 EMBEDDER = "embedder"
 HEAD = ("weights", "intercepts", "silent")
+STAGE = ("classes", "shares", "start", "blend", "decision", "thresholds")
 MARKET = tuple(field.name for field in fields(Market))
 
+Head = TypeVar("Head", LinearHead, PhraseHead)
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -175,30 +179,41 @@ def _state_of(model: JourneyModel) -> tuple[dict[str, Any], Arrays, dict[str, st
     arrays |= {f"usual.{name}": getattr(model.usual, name) for name in ("columns", "low", "high")}
     trees: dict[str, str] = {}
     if model.stage is not None:
-        state["stage"] = {"temperature": model.stage.temperature}
-        arrays |= {f"stage.{name}": getattr(model.stage, name) for name in ("classes", "shares", "thresholds")}
-        _add_head(arrays, "stage", model.stage.text_head)
+        state["stage"] = {}
+        arrays |= {f"stage.{name}": getattr(model.stage, name) for name in STAGE}
+        _add_heads(arrays, "stage", model.stage)
         if model.stage.trees is not None:
             _add_trees(arrays, trees, "stage", model.stage.trees)
     if model.conversion is not None:
         state["conversion"] = {
             "horizons_days": model.conversion.horizons_days,
             "hazards": [
-                {"start": asdict(hazard.start), "sigmoid": asdict(hazard.sigmoid)}
-                for hazard in model.conversion.hazards
+                {"words": asdict(hazard.words), "blend": asdict(hazard.blend)} for hazard in model.conversion.hazards
             ],
         }
         arrays |= {f"conversion.{name}": getattr(model.conversion, name) for name in ("base_log_odds", "reference")}
-        _add_head(arrays, "conversion", model.conversion.text_head)
+        _add_heads(arrays, "conversion", model.conversion)
         for i, (hazard, interval) in enumerate(zip(model.conversion.hazards, model.conversion.intervals, strict=True)):
             _add_trees(arrays, trees, f"conversion-{i}", hazard.trees)
+            _add_line(arrays, f"line-{i}", hazard.line)
             arrays |= {f"interval-{i}.{name}": getattr(interval, name) for name in ("score", "low", "high")}
     return state, {name: np.ascontiguousarray(array) for name, array in arrays.items()}, trees
 
 
-def _add_head(arrays: Arrays, owner: str, head: LinearHead | None) -> None:
+def _add_heads(arrays: Arrays, owner: str, model: StageModel | ConversionModel) -> None:
+    _add_head(arrays, f"{owner}.text", model.text_head)
+    _add_head(arrays, f"{owner}.phrases", model.phrase_head)
+
+
+def _add_head(arrays: Arrays, owner: str, head: LinearHead | PhraseHead | None) -> None:
     if head is not None:
         arrays |= {f"{owner}.head.{name}": getattr(head, name) for name in HEAD}
+
+
+def _add_line(arrays: Arrays, owner: str, line: RankLine | None) -> None:
+    if line is not None:
+        arrays |= {f"{owner}.columns": line.columns, f"{owner}.grid": line.grid}
+        _add_head(arrays, owner, line.head)
 
 
 def _add_trees(arrays: Arrays, trees: dict[str, str], name: str, fitted: Trees) -> None:
@@ -245,15 +260,25 @@ def _read_stage(
     if state is None:
         return None
     fitted = _read_trees("stage", arrays, trees) if "trees/stage.txt" in trees else None
-    classes, shares, thresholds = (arrays[f"stage.{name}"] for name in ("classes", "shares", "thresholds"))
-    return StageModel(n_stages, classes, shares, fitted, state["temperature"], thresholds, _read_head("stage", arrays))
+    return StageModel(
+        n_stages=n_stages,
+        trees=fitted,
+        **{name: arrays[f"stage.{name}"] for name in STAGE},
+        text_head=_read_head("stage.text", arrays, LinearHead),
+        phrase_head=_read_head("stage.phrases", arrays, PhraseHead),
+    )
 
 
 def _read_conversion(state: dict[str, Any] | None, arrays: Arrays, trees: dict[str, str]) -> ConversionModel | None:
     if state is None:
         return None
     hazards = [
-        Hazard(Sigmoid(**hazard["start"]), _read_trees(f"conversion-{i}", arrays, trees), Sigmoid(**hazard["sigmoid"]))
+        Hazard(
+            words=_read_blend(hazard["words"]),
+            trees=_read_trees(f"conversion-{i}", arrays, trees),
+            line=_read_line(f"line-{i}", arrays),
+            blend=_read_blend(hazard["blend"]),
+        )
         for i, hazard in enumerate(state["hazards"])
     ]
     intervals = [
@@ -265,14 +290,24 @@ def _read_conversion(state: dict[str, Any] | None, arrays: Arrays, trees: dict[s
         intervals=tuple(intervals),
         base_log_odds=arrays["conversion.base_log_odds"],
         reference=arrays["conversion.reference"],
-        text_head=_read_head("conversion", arrays),
+        text_head=_read_head("conversion.text", arrays, LinearHead),
+        phrase_head=_read_head("conversion.phrases", arrays, PhraseHead),
     )
 
 
-def _read_head(owner: str, arrays: Arrays) -> LinearHead | None:
+def _read_blend(state: dict[str, Any]) -> Blend:
+    return Blend(tuple(state["weights"]), state["intercept"])
+
+
+def _read_line(owner: str, arrays: Arrays) -> RankLine | None:
+    head = _read_head(owner, arrays, LinearHead)
+    return None if head is None else RankLine(arrays[f"{owner}.columns"], arrays[f"{owner}.grid"], head)
+
+
+def _read_head(owner: str, arrays: Arrays, kind: type[Head]) -> Head | None:
     if f"{owner}.head.weights" not in arrays:
         return None
-    return LinearHead(*(arrays[f"{owner}.head.{name}"] for name in HEAD))
+    return kind(*(arrays[f"{owner}.head.{name}"] for name in HEAD))
 
 
 def _read_trees(name: str, arrays: Arrays, trees: dict[str, str]) -> Trees:

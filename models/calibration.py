@@ -24,7 +24,7 @@ class Sigmoid:
 
 @dataclass(frozen=True)
 class Blend:
-    """Several raw scores become one calibrated score: log-odds = weights * raw scores + intercept, no weight below 0."""
+    """Several raw scores become one calibrated score: log-odds = weights * scores + intercept, no weight below 0."""
 
     weights: tuple[float, ...]
     intercept: float

@@ -29,9 +29,11 @@ class Forecast:
     """What the model says of each row; `stage` and `conversion` are None where training had no such labels.
 
     Shapes: `stage` and `plausible` (rows, stages), `conversion`, `low` and `high` (rows, horizons), the others (rows,).
+    `decided` is the stage to name.
     """
 
     stage: Floats | None
+    decided: Int64s | None
     plausible: Bools | None
     conversion: Floats | None
     low: Floats | None
@@ -143,17 +145,16 @@ class JourneyModel:
         """Answer for rows that `reader` has read."""
         history = self._history(asked.conversion)
         nothing_known = self.nothing_known(asked)
-        stage = plausible = conversion = low = high = percentile = None
+        stage = decided = plausible = conversion = low = high = percentile = None
         if self.stage is not None:
             stage = self.stage.probabilities(asked.stage, nothing_known)
-            plausible = self.stage.plausible(stage)
+            decided, plausible = self.stage.decided(stage), self.stage.plausible(stage)
         if self.conversion is not None:
             conversion = self.conversion.probabilities(asked.conversion, nothing_known)
-            bounds = [v.interval(conversion[:, h]) for h, v in enumerate(self.conversion.intervals)]
-            low, high = (np.stack(side, axis=1) for side in zip(*bounds, strict=True))
+            low, high = self.conversion.bounds(conversion)
             percentile = self.conversion.percentile(conversion[:, 0])
         reliability = judge_reliability(history, self.usual.unusual(asked.conversion.features))
-        return Forecast(stage, plausible, conversion, low, high, percentile, reliability)
+        return Forecast(stage, decided, plausible, conversion, low, high, percentile, reliability)
 
     def nothing_known(self, asked: Asked) -> Bools:
         """Rows without a single usable touchpoint. Shape (rows,)."""

@@ -31,7 +31,7 @@ class RankLine:
         return self.head.log_odds(self.ranks(features))
 
     def ranks(self, features: Float32s) -> Float32s:
-        """Ranks from -0.5 to 0.5, the middle of its ties for each value, 0 where it is unknown. Shape (rows, columns)."""
+        """Ranks from -0.5 to 0.5, the middle among ties, 0 where a value is unknown. Shape (rows, columns)."""
         return ranks(features[:, self.columns], self.grid)
 
     def contributions(self, features: Float32s) -> Floats:

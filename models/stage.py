@@ -10,6 +10,7 @@ from scipy.special import softmax
 from features.event_log import Bools, Floats, Int64s
 from features.rows import FeatureRows
 from models.linear_head import LinearHead
+from models.phrase_head import PhraseHead
 from models.trees import Trees
 
 COVERAGE = 0.9
@@ -17,45 +18,74 @@ COVERAGE = 0.9
 
 @dataclass(frozen=True)
 class StageModel:
-    """Trees over the feature rows that start from the text head's log-odds, one class for each stage seen in training.
+    """Trees over the feature rows that start from what the text heads say, one class for each stage seen in training.
 
     `classes` holds the journey's index of each class, rising, and `shares` how common each is: the answer where nothing
-    is known of a customer. `trees` is None when training saw a single stage.
+    is known of a customer. `trees` is None when training saw a single stage. `start` holds the factor of each text head
+    in what the trees start from, `blend` those of the trees and of the start in the calibrated score. `decision` weighs
+    the probabilities when one stage is to be named.
     """
 
     n_stages: int
     classes: Int64s
     shares: Floats
     trees: Trees | None
-    temperature: float
+    start: Floats
+    blend: Floats
+    decision: Floats
     thresholds: Floats  # (classes,): the least probability of a plausible stage
     text_head: LinearHead | None
+    phrase_head: PhraseHead | None
 
     def probabilities(self, rows: FeatureRows, nothing_known: Bools) -> Floats:
         """Probability of each stage of the journey. Shape (rows, n_stages), each row summing to 1."""
         result = np.zeros((len(rows.features), self.n_stages))
         result[:, self.classes] = self.shares
         if self.trees is not None:
-            raw = self.trees.raw_scores(rows.features)
-            if self.text_head is not None and rows.pools is not None:
-                raw = raw + self.text_head.log_odds(rows.pools)
-            learnt = class_probabilities(raw, self.temperature)
+            scores = np.stack([self.trees.raw_scores(rows.features), self._begun(rows)])
+            learnt = class_probabilities(scores, self.blend)
             result[:, self.classes] = np.where(nothing_known[:, None], self.shares, learnt)
         return result
+
+    def decided(self, probabilities: Floats) -> Int64s:
+        """The one stage to name: that of the greatest weighed probability. Shape (rows,), indices of the journey.
+
+        The likeliest stage is right most often, yet hardly ever a rare one; the weights give the rare ones their due.
+        """
+        weighed = probabilities[:, self.classes] * self.decision
+        return self.classes[weighed.argmax(axis=1)]
 
     def plausible(self, probabilities: Floats) -> Bools:
         """The stages that cannot be ruled out: 90 % of the customers of each stage have it in their set.
 
-        Shape (rows, n_stages); the likeliest stage is always in.
+        Shape (rows, n_stages); the likeliest and the named stage are always in.
         """
         least = np.full(self.n_stages, np.inf)
         least[self.classes] = self.thresholds
-        likeliest = probabilities.argmax(axis=1)[:, None] == np.arange(self.n_stages)
-        plausible: Bools = (probabilities >= least) | likeliest
+        stages = np.arange(self.n_stages)
+        named = (probabilities.argmax(axis=1)[:, None] == stages) | (self.decided(probabilities)[:, None] == stages)
+        plausible: Bools = (probabilities >= least) | named
         return plausible
 
+    def _begun(self, rows: FeatureRows) -> Floats:
+        answers = []
+        if self.text_head is not None and rows.pools is not None:
+            answers.append(self.text_head.log_odds(rows.pools))
+        if self.phrase_head is not None and rows.phrases is not None:
+            answers.append(self.phrase_head.log_odds(rows.phrases))
+        nothing = np.zeros((len(rows.features), len(self.classes)))
+        return weighed_sum(np.array(answers).reshape(len(answers), *nothing.shape), self.start)
 
-def class_probabilities(raw: Floats, temperature: float) -> Floats:
-    """Calibrated class probabilities from raw scores. Shape (rows, classes)."""
-    probabilities: Floats = softmax(raw * temperature, axis=1)
+
+def weighed_sum(scores: Floats, factors: Floats) -> Floats:
+    """The sources' scores (sources, rows, classes), each times its factor, summed. Shape (rows, classes)."""
+    total = np.zeros(scores.shape[1:])
+    for source, factor in enumerate(factors):  # not BLAS: a row must not depend on its neighbours
+        total += factor * scores[source]
+    return total
+
+
+def class_probabilities(scores: Floats, factors: Floats) -> Floats:
+    """Calibrated class probabilities from the sources' scores (sources, rows, classes). Shape (rows, classes)."""
+    probabilities: Floats = softmax(weighed_sum(scores, factors), axis=1)
     return probabilities

@@ -136,12 +136,12 @@ class Scorer:
         return has_known(log, converting, customer, as_of_us)
 
     def _stage_columns(self, forecast: Forecast) -> dict[str, Column]:
-        if forecast.stage is None or forecast.plausible is None:
+        if forecast.stage is None or forecast.decided is None or forecast.plausible is None:
             return {}
         journey = self._model.reader.journey
         by_name = {column: _numbers(forecast.stage[:, k]) for k, column in enumerate(journey.stage_columns.values())}
-        likeliest = Codes(forecast.stage.argmax(axis=1), journey.stages)
-        return {"stage": likeliest, **by_name, "plausible_stages": sets_of(journey.stages, forecast.plausible)}
+        decided = Codes(forecast.decided, journey.stages)
+        return {"stage": decided, **by_name, "plausible_stages": sets_of(journey.stages, forecast.plausible)}
 
     def _conversion_columns(self, forecast: Forecast, converted: Bools) -> dict[str, Column]:
         conversion, percentile = self._model.conversion, forecast.percentile

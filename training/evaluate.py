@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from features.errors import BadData
-from features.event_log import Bools, EventLog, Floats
+from features.event_log import Bools, EventLog, Floats, Int64s
 from features.journey import Journey, conversion_column
 from features.rows import Embed
 from models.journey_model import Asked, JourneyModel, Reader
@@ -50,17 +50,21 @@ class Judgement:
 
 @dataclass(frozen=True, eq=False)
 class Forecasts:
-    """What was forecast for some labelled rows: (rows, stages), (rows, horizons), and the opponents' only input."""
+    """What was forecast for some labelled rows: (rows, stages), (rows, horizons), and the opponents' only input.
+
+    `decided` is the stage named for each row; None names the likeliest.
+    """
 
     stage: Floats | None
     conversion: Floats | None
     days_since_own_last: Floats
+    decided: Int64s | None = None
 
 
 def forecast_rows(model: JourneyModel, asked: Asked) -> Forecasts:
     """The model's forecasts of rows that its reader has read."""
     forecast = model.forecast(asked)
-    return Forecasts(forecast.stage, forecast.conversion, model.days_since_own_last(asked))
+    return Forecasts(forecast.stage, forecast.conversion, model.days_since_own_last(asked), forecast.decided)
 
 
 def is_stage_judged(reader: Reader, rows: LabelledRows) -> bool:
@@ -156,7 +160,11 @@ def _judge_stage(probabilities: Floats, forecasts: Forecasts, rows: LabelledRows
         RECENCY: _in_folds(by_recency, person, seed),
         PREVALENCE: stage_prevalence(stage, n_stages, len(known)),
     }
-    return {name: judge_stage(stage, values, person, seed) for name, values in contenders.items()}
+    decided = None if forecasts.decided is None else forecasts.decided[known]
+    return {
+        name: judge_stage(stage, values, person, seed, decided=decided if name == MODEL else None)
+        for name, values in contenders.items()
+    }
 
 
 def _in_folds(predict: Callable[[Any, Any], Floats], person: Sequence[str], seed: int) -> Floats:

@@ -9,12 +9,13 @@ import numpy.typing as npt
 
 from features.event_log import Floats, Int64s
 from features.rows import FeatureRows
-from models.calibration import fit_temperature
+from models.calibration import fit_class_blend
 from models.intervals import fit_stage_thresholds
-from models.stage import COVERAGE, StageModel, class_probabilities
+from models.stage import COVERAGE, StageModel, class_probabilities, weighed_sum
 from training.boosting import Parameters, grow, out_of_fold, telling_columns
+from training.decision import learn_decision
 from training.progress import Report
-from training.linear_heads import learn_linear_head
+from training.text_heads import learn_text_heads
 
 TREES: Final[Parameters] = {
     "objective": "multiclass",
@@ -29,6 +30,8 @@ TREES: Final[Parameters] = {
 }
 ROUNDS: Final = (40, 80, 160)  # the best out of fold is taken
 
+NONE = np.zeros(0)
+
 Codes = npt.NDArray[np.int8]
 
 
@@ -41,32 +44,36 @@ def fit_stage(
     if len(classes) == 0:
         return None
     if len(classes) == 1:
-        return StageModel(n_stages, classes, np.ones(1), None, 1.0, np.zeros(1), None)
+        return StageModel(n_stages, classes, np.ones(1), None, NONE, NONE, np.ones(1), np.zeros(1), None, None)
     coded = np.where(known, np.searchsorted(classes, stage), -1).astype(np.int8)
     truth = coded[known].astype(np.int64)
-    shares = np.bincount(truth) / len(truth)
     report("Learning what words tell of the stage", 0, 1)
-    of_class = coded[:, None] == np.arange(len(classes))
-    learnt = None if rows.pools is None else learn_linear_head(rows.pools, known, of_class, folds)
-    start = np.zeros((len(coded), len(classes))) if learnt is None else learnt[1]
+    heads = learn_text_heads(rows, known, coded[:, None] == np.arange(len(classes)), folds)
+    answers = np.array(heads.out_of_fold).reshape(len(heads.out_of_fold), len(coded), len(classes))
+    start = fit_class_blend(answers[:, known], truth) if len(answers) else NONE
+    begun = weighed_sum(answers, start)
     report("Learning what words tell of the stage", 1, 1)
     report("Fitting the stage", 0, 1)
     columns = telling_columns(rows.features[known])
     parameters = {**TREES, "num_class": len(classes)}
-    raw = out_of_fold(rows.features, coded, start, columns, folds, parameters, ROUNDS, seed)[:, known]
-    temperatures = [fit_temperature(scores, truth) for scores in raw]
-    probabilities = [class_probabilities(scores, factor) for scores, factor in zip(raw, temperatures, strict=True)]
+    raw = out_of_fold(rows.features, coded, begun, columns, folds, parameters, ROUNDS, seed)
+    scores = [np.stack([of_rounds - begun, begun])[:, known] for of_rounds in raw]
+    blends = [fit_class_blend(of_rounds, truth) for of_rounds in scores]
+    probabilities = [class_probabilities(of_rounds, blend) for of_rounds, blend in zip(scores, blends, strict=True)]
     best = int(np.argmin([_log_loss(p, truth) for p in probabilities]))
-    trees = grow(rows.features, coded, start, columns, parameters, ROUNDS[best], seed)
+    trees = grow(rows.features, coded, begun, columns, parameters, ROUNDS[best], seed)
     report("Fitting the stage", 1, 1)
     return StageModel(
         n_stages=n_stages,
         classes=classes,
-        shares=shares,
+        shares=np.bincount(truth) / len(truth),
         trees=trees,
-        temperature=temperatures[best],
+        start=start,
+        blend=blends[best],
+        decision=learn_decision(probabilities[best], truth),
         thresholds=fit_stage_thresholds(probabilities[best], truth, COVERAGE),
-        text_head=None if learnt is None else learnt[0],
+        text_head=heads.pools,
+        phrase_head=heads.phrases,
     )
 
 

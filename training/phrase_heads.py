@@ -15,8 +15,8 @@ from features.event_log import Bools, Floats
 from features.phrases import PhraseRows
 from models.calibration import Sigmoid, fit_sigmoid
 from models.phrase_head import PhraseHead
+from training.linear_heads import LEAST_OF_EACH
 from training.split import FOLDS
-from training.text_heads import LEAST_OF_EACH
 
 STRENGTHS = (0.03, 0.1, 0.3, 1.0)  # scikit-learn's C, rising: each fit starts from the one before
 TOLERANCE = 1e-3
@@ -42,12 +42,10 @@ class _Output:
     log_odds: Floats
 
 
-def learn_phrase_head(
-    rows: PhraseRows, width: int, known: Bools, wanted: Bools, folds: Codes
-) -> tuple[PhraseHead, Floats] | None:
+def learn_phrase_head(rows: PhraseRows, known: Bools, wanted: Bools, folds: Codes) -> tuple[PhraseHead, Floats] | None:
     """The head fitted on all known rows, and the log-odds of every row by heads that never saw its person.
 
-    `width` is the number of columns: views * phrases. `wanted` (rows, outputs) says which outputs hold for a row,
+    `wanted` (rows, outputs) says which outputs hold for a row,
     `known` (rows,) for which rows that is known. The penalty of an output is the one with the least log loss out of
     fold. An output that holds, or does not hold, in fewer than 20 rows that hold a phrase keeps its usual log-odds.
     None where that is every output, or where one fold holds all the rows.
@@ -60,9 +58,9 @@ def learn_phrase_head(
     telling = np.minimum(wanted[usable].sum(axis=0), (~wanted[usable]).sum(axis=0)) >= LEAST_OF_EACH
     if not telling.any() or len(np.unique(folds[usable])) < 2:
         return None
-    matrix = csr_matrix((rows.value.astype(np.float64), rows.column, rows.offsets), shape=(len(rows), width))
+    matrix = csr_matrix((rows.value.astype(np.float64), rows.column, rows.offsets), shape=(len(rows), rows.width))
     usual = _usual_log_odds(wanted[usable])
-    outputs = [_Output(_Line(np.zeros(width), log_odds), np.full(len(rows), log_odds)) for log_odds in usual]
+    outputs = [_Output(_Line(np.zeros(rows.width), log_odds), np.full(len(rows), log_odds)) for log_odds in usual]
     told = np.flatnonzero(telling)
     for k, paths in zip(told, _fit_paths(matrix, usable, wanted[:, told], folds), strict=True):
         outputs[k] = _best(paths, matrix, folds, usable, wanted[:, k])

@@ -23,9 +23,9 @@ from models.calibration import Sigmoid
 from models.conversion import ConversionModel, Hazard
 from models.intervals import VennAbers
 from models.journey_model import Asked, JourneyModel, Reader
+from models.linear_head import LinearHead
 from models.reliability import learn_usual_range
 from models.stage import StageModel
-from models.linear_head import LinearHead
 from models.trees import Trees
 from training.boosting import grow, telling_columns
 

@@ -9,8 +9,8 @@ import pytest
 
 from features.rows import FeatureRows
 from models.journey_model import Asked, JourneyModel
-from models.stage import StageModel, class_probabilities
 from models.linear_head import LinearHead
+from models.stage import StageModel, class_probabilities
 
 NO_TREES = StageModel(
     n_stages=4,

@@ -16,9 +16,9 @@ from models.journey_model import JourneyModel
 from training import fit_conversion as module
 from training.boosting import out_of_fold, telling_columns
 from training.fit_conversion import fit_conversion
+from training.linear_heads import learn_linear_head
 from training.progress import silent
 from training.split import FOLDS, person_folds
-from training.linear_heads import learn_linear_head
 
 Codes = np.ndarray
 

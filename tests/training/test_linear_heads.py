@@ -9,8 +9,8 @@ from sklearn.metrics import roc_auc_score
 
 from features.aggregate import Float32s
 from training import text_heads
-from training.split import FOLDS, person_folds
 from training.linear_heads import learn_linear_head
+from training.split import FOLDS, person_folds
 
 ROWS = 800
 PERSONS = [f"p{number}" for number in range(ROWS // 10) for _ in range(10)]
