@@ -14,7 +14,7 @@ from features.aggregate import Float32s
 from features.anchors import cosine
 from features.catalog import Feature
 from features.conversation_turns import RECENT_MESSAGES, TURN_FEATURES, turn_features
-from features.event_log import Bools, EventLog, Int32s, Int64s, is_known
+from features.event_log import Bools, EventLog, Floats, Int32s, Int64s, is_known
 
 MOST_MESSAGES = 20  # of each side: what came before says little about today and would have to be embedded
 HALF_LIFE_MESSAGES = 4.0
@@ -70,15 +70,19 @@ def pool_messages(log: EventLog, messages: Messages, texts: Int64s, vectors: Flo
     """
     dimension = vectors.shape[1]
     pools = np.zeros((len(messages.own), len(POOLS) * dimension), dtype=np.float32)
-    weights = np.exp2(-np.arange(MOST_MESSAGES) / HALF_LIFE_MESSAGES)
-    recent = np.where(np.arange(MOST_MESSAGES) < RECENT_MESSAGES, 1.0, 0.0)
-    for pool, (events, weight) in enumerate(
-        [(messages.own, weights), (messages.own, recent), (messages.company, weights)]
-    ):
+    sides = (messages.own, messages.own, messages.company)
+    for pool, (events, weight) in enumerate(zip(sides, pool_weights(), strict=True)):
         _pool(
             events, log.text, texts, vectors, weight, pools[:, pool * dimension : (pool + 1) * dimension]
         )  # one loop in a fixed order, not BLAS: a row's vector must not depend on its neighbours
     return pools
+
+
+def pool_weights() -> Floats:
+    """How much each of a side's messages, newest first, counts in each pool. Shape (len(POOLS), MOST_MESSAGES)."""
+    halving = np.exp2(-np.arange(MOST_MESSAGES) / HALF_LIFE_MESSAGES)
+    recent = np.where(np.arange(MOST_MESSAGES) < RECENT_MESSAGES, 1.0, 0.0)
+    return np.stack([halving, recent, halving])
 
 
 def message_features(log: EventLog, messages: Messages, texts: Int64s, vectors: Float32s, pools: Float32s) -> Float32s:

@@ -53,7 +53,8 @@ class StageModel:
         The likeliest stage is right most often, yet hardly ever a rare one; the weights give the rare ones their due.
         """
         weighed = probabilities[:, self.classes] * self.decision
-        return self.classes[weighed.argmax(axis=1)]
+        named: Int64s = self.classes[weighed.argmax(axis=1)]
+        return named
 
     def plausible(self, probabilities: Floats) -> Bools:
         """The stages that cannot be ruled out: 90 % of the customers of each stage have it in their set.

@@ -24,7 +24,8 @@ def learn_decision(probabilities: Floats, stage: Int64s) -> Floats:
     scores = np.array([macro_f1((probabilities * weights).argmax(axis=1), stage) for weights in candidates])
     padded = np.pad(scores, NEIGHBOURS, mode="edge")
     smooth = np.convolve(padded, np.ones(2 * NEIGHBOURS + 1), "valid")
-    return candidates[int(smooth.argmax())]
+    best: Floats = candidates[int(smooth.argmax())]
+    return best
 
 
 def macro_f1(decided: Int64s, stage: Int64s) -> float:

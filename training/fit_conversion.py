@@ -112,15 +112,13 @@ def _fit_hazard(features: Float32s, said: Floats, happened: Codes, folds: Codes,
     """The hazard fitted on all known rows, and log-odds of every row by parts that never saw its person."""
     known, yes = happened >= 0, happened == 1
     columns = telling_columns(features[known])
-    words = (
-        fit_blend(said[known], yes[known]) if said.any() else Blend((0.0,) * said.shape[1], _base_log_odds(happened))
-    )
+    silent = Blend((0.0,) * said.shape[1], _base_log_odds(happened))
+    words = fit_blend(said[known], yes[known]) if said.any() else silent
     begun = words.log_odds(said)
     line = learn_rank_line(features, columns, known, yes[:, None], folds)
     grown = out_of_fold(features, happened, begun[:, None], columns, folds, TREES, ROUNDS, seed)[:, :, 0] - begun
-    scores = [
-        np.column_stack([trees, begun, np.zeros(len(begun)) if line is None else line[1][:, 0]]) for trees in grown
-    ]
+    ranked = np.zeros(len(begun)) if line is None else line[1][:, 0]
+    scores = [np.column_stack([trees, begun, ranked]) for trees in grown]
     blends = [fit_blend(of_rounds[known], yes[known]) for of_rounds in scores]
     log_odds = [blend.log_odds(of_rounds) for blend, of_rounds in zip(blends, scores, strict=True)]
     best = int(np.argmin([_log_loss(of_rounds[known], yes[known]) for of_rounds in log_odds]))
