@@ -237,7 +237,7 @@ def score(
         from serving.score_table import scores_file, shown_address, write_table
     file = scores_file(out) if to_table else Path(out)
     files, fetch = _sources(touchpoints, query)
-    other_files = find_files([source for source in (snapshots, stage_history) if source])
+    other_files = [file for source in (snapshots, stage_history) if source for file in find_files(source)]
     check_output(file, [*files, *other_files])
     moment_us, memory_bytes = None if as_of is None else to_us(_moment(as_of)), read_memory(memory)
     scorer = Scorer.load(_bundle_folder(bundle), threads=2)

@@ -8,6 +8,8 @@ from features.aggregate import EVER, HISTORY_MEASURES, KIND_MEASURES, RECORD_MEA
 from features.journey import Spans
 from features.vocabulary import Kind, Vocabulary, transition_name
 
+KIND_CUT = ": "  # in a name: what is measured, and the measure
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -133,15 +135,23 @@ def _step(before: str, after: str) -> Feature:
 def _features_of(kind: Kind, spans: Spans) -> list[Feature]:
     words = _words(kind)
     counts = [
-        Feature(f"{words}: times {_within(days)}", "touchpoints", f"How often {_within(days)} before as_of.")
+        Feature(f"{words}{KIND_CUT}times {_within(days)}", "touchpoints", f"How often {_within(days)} before as_of.")
         for days in (*spans.windows_days, EVER)
     ]
     decayed = [
-        Feature(f"{words}: decayed count, half-life {days:g} days", "touchpoints", "Each counts 2^(-age / half-life).")
+        Feature(
+            f"{words}{KIND_CUT}decayed count, half-life {days:g} days",
+            "touchpoints",
+            "Each counts 2^(-age / half-life).",
+        )
         for days in spans.half_lives_days
     ]
     measures = [_OF_A_KIND[measure] for measure in KIND_MEASURES]
-    return [*counts, *decayed, *(Feature(f"{words}: {name}", unit, meaning) for name, unit, meaning in measures)]
+    return [
+        *counts,
+        *decayed,
+        *(Feature(f"{words}{KIND_CUT}{name}", unit, meaning) for name, unit, meaning in measures),
+    ]
 
 
 def _within(days: float) -> str:

@@ -35,9 +35,10 @@ class RankLine:
         return ranks(features[:, self.columns], self.grid)
 
     def contributions(self, features: Float32s) -> Floats:
-        """What each column adds to the first output and, last, the intercept. Shape (rows, columns + 1)."""
-        effects = self.ranks(features) * self.head.weights[0]
-        return np.column_stack([effects, np.full(len(features), self.head.intercepts[0])])
+        """What each column adds to the first output and, last, what is said without any. Shape (rows, columns + 1)."""
+        placed = self.ranks(features)
+        base = np.where(np.any(placed, axis=1), self.head.intercepts[0], self.head.silent[0])
+        return np.column_stack([placed * self.head.weights[0], base])
 
 
 def ranks(values: Float32s, grid: Float32s) -> Float32s:

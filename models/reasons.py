@@ -6,13 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.conversations import MOST_MESSAGES, Messages, pool_messages
-from features.event_log import EventLog, Floats, Int64s
+from features.catalog import KIND_CUT, Feature
+from features.conversations import Messages
+from features.event_log import Bools, EventLog, Floats, Int64s
+from features.phrases import view_phrases
 from features.rows import Embed, FeatureRows, embed_messages
+from models import message_effects, phrase_head
+from models.conversion import ConversionModel, Hazard
 from models.journey_model import Asked, JourneyModel
-from models.linear_head import LinearHead
 
 MOST_REASONS = 8
+LEAST_EFFECT = 1e-12  # less is the rounding of TreeSHAP
 BASE = "(what is usual)"
 WORDS = "what was said"
 REST = "(everything else)"
@@ -20,7 +24,11 @@ REST = "(everything else)"
 
 @dataclass(frozen=True)
 class Reason:
-    """One effect on the log-odds of converting within the first horizon; `event_id` names a message that caused it."""
+    """One effect on the log-odds of converting within the first horizon; `event_id` names a message that caused it.
+
+    All that is measured of one kind of touchpoint is one reason, called by the measure that moved the score most and
+    with its value: a marketer asks what the visits did, not what their count in 30 days did beside that in 90.
+    """
 
     feature: str
     value: float | None
@@ -28,37 +36,123 @@ class Reason:
     event_id: str | None
 
 
-def explain(model: JourneyModel, asked: Asked, log: EventLog, embed: Embed | None) -> list[list[Reason]]:
+@dataclass(frozen=True, eq=False)
+class _Effects:
+    """Effects of each column of the catalog (rows, columns), of each message, and what is left (rows,)."""
+
+    columns: Floats
+    own: Floats
+    company: Floats
+    base: Floats
+
+
+def explain(
+    model: JourneyModel, asked: Asked, log: EventLog, as_of_us: Int64s, embed: Embed | None
+) -> list[list[Reason]]:
     """Reasons of each row, strongest first, then the rest and the base; their effects sum to the log-odds.
 
-    They explain the first horizon of `model.conversion`, which must exist. Effects are TreeSHAP values times the
-    calibration's slope.
+    They explain the first horizon of `model.conversion`, which must exist. The trees' effects are TreeSHAP values, the
+    rank line's and the text heads' are their terms; each times its weight in the blend.
     """
     conversion = model.conversion
     if conversion is None:
         raise ValueError("this model has no conversion to explain")
-    hazard, rows = conversion.hazards[0], asked.conversion
-    effects = hazard.trees.contributions(rows.features) * hazard.sigmoid.slope
-    silent = 0.0 if conversion.text_head is None else conversion.text_head.silent[0]
-    base = effects[:, -1] + float(hazard.sigmoid.log_odds(hazard.start.log_odds(np.array(silent))))
-    words = conversion.words(rows) - silent
-    said = words * hazard.start.slope * hazard.sigmoid.slope
-    moved_by = _moved_by(rows, log, conversion.text_head, embed)
-    unknown = model.nothing_known(asked)
+    rows, unknown = asked.conversion, model.nothing_known(asked)
+    effects = _effects(model, rows, log, as_of_us, embed)
+    groups = _groups(model.reader.catalog)
     result = []
-    for row in range(len(words)):
+    for row in range(len(rows.features)):
         if unknown[row]:
             result.append([Reason(BASE, None, float(conversion.base_log_odds[0]), None)])
             continue
-        reasons = [
-            Reason(model.reader.catalog[column].name, _value(rows.features[row, column]), float(effect), None)
-            for column, effect in zip(hazard.trees.columns, effects[row, :-1], strict=True)
-            if abs(effect) > 1e-12  # less is the rounding of TreeSHAP
-        ]
-        if said[row] != 0.0:
-            reasons.append(Reason(WORDS, float(words[row]), float(said[row]), moved_by[row]))
-        result.append([*_strongest(reasons), Reason(BASE, None, float(base[row]), None)])
+        reasons = _of_features(model.reader.catalog, groups, rows.features[row], effects.columns[row])
+        reasons += _of_messages(rows.messages, log, effects, row)
+        result.append([*_strongest(reasons), Reason(BASE, None, float(effects.base[row]), None)])
     return result
+
+
+def _effects(model: JourneyModel, rows: FeatureRows, log: EventLog, as_of_us: Int64s, embed: Embed | None) -> _Effects:
+    assert model.conversion is not None
+    hazard = model.conversion.hazards[0]
+    columns, base = _feature_effects(hazard, rows, len(model.reader.catalog))
+    base += hazard.blend.intercept + hazard.blend.weights[1] * hazard.words.intercept
+    shape = (len(base), 0) if rows.messages is None else rows.messages.own.shape
+    own, company = np.zeros(shape), np.zeros(shape)
+    heads = _head_effects(model, model.conversion, rows, log, as_of_us, embed)
+    for weight, (of_own, of_company, of_base) in zip(hazard.words.weights, heads, strict=True):
+        own += hazard.blend.weights[1] * weight * of_own
+        company += hazard.blend.weights[1] * weight * of_company
+        base += hazard.blend.weights[1] * weight * of_base
+    return _Effects(columns, own, company, base)
+
+
+def _feature_effects(hazard: Hazard, rows: FeatureRows, n_columns: int) -> tuple[Floats, Floats]:
+    """What trees and line make of each column, and of none."""
+    columns, base = np.zeros((len(rows.features), n_columns)), np.zeros(len(rows.features))
+    for part, weight in ((hazard.trees, hazard.blend.weights[0]), (hazard.line, hazard.blend.weights[2])):
+        if part is not None:
+            contributions = weight * part.contributions(rows.features)
+            columns[:, part.columns] += contributions[:, :-1]
+            base += contributions[:, -1]
+    return columns, base
+
+
+def _head_effects(
+    model: JourneyModel,
+    conversion: ConversionModel,
+    rows: FeatureRows,
+    log: EventLog,
+    as_of_us: Int64s,
+    embed: Embed | None,
+) -> list[tuple[Floats, Floats, Floats]]:
+    """What own and company messages, and no message, add to each text head, in the order of `ConversionModel.said`."""
+    if rows.messages is None or rows.pools is None or embed is None:
+        return []
+    found = []
+    if conversion.text_head is not None:
+        head, said = conversion.text_head, embed_messages(log, rows.messages, embed)
+        own, company = message_effects.message_effects(head, 0, rows.pools, log, rows.messages, said)
+        found.append((own, company, _base(np.any(rows.pools, axis=1), head.intercepts, head.silent)))
+    if conversion.phrase_head is not None and rows.phrases is not None and model.reader.phrases is not None:
+        viewed = view_phrases(log, rows.messages, as_of_us, model.reader.phrases)
+        of_phrases = conversion.phrase_head
+        own, company = phrase_head.message_effects(of_phrases, 0, rows.phrases, viewed)
+        found.append((own, company, _base(np.diff(rows.phrases.offsets) > 0, of_phrases.intercepts, of_phrases.silent)))
+    return found
+
+
+def _base(spoken: Bools, intercepts: Floats, silent: Floats) -> Floats:
+    return np.where(spoken, intercepts[0], silent[0])
+
+
+def _groups(catalog: list[Feature]) -> list[Int64s]:
+    """Columns that make one reason: those of one kind of touchpoint, those of the market, and every other alone."""
+    members: dict[str, list[int]] = {}
+    for column, feature in enumerate(catalog):
+        members.setdefault(feature.name.partition(KIND_CUT)[0], []).append(column)
+    return [np.array(columns) for columns in members.values()]
+
+
+def _of_features(catalog: list[Feature], groups: list[Int64s], values: Floats, effects: Floats) -> list[Reason]:
+    reasons = []
+    for columns in groups:
+        strongest = int(columns[np.abs(effects[columns]).argmax()])
+        if abs(effects[strongest]) > LEAST_EFFECT:
+            total = float(effects[columns].sum())
+            reasons.append(Reason(catalog[strongest].name, _value(values[strongest]), total, None))
+    return reasons
+
+
+def _of_messages(messages: Messages | None, log: EventLog, effects: _Effects, row: int) -> list[Reason]:
+    if messages is None:
+        return []
+    sides = ((messages.own[row], effects.own[row]), (messages.company[row], effects.company[row]))
+    return [
+        Reason(WORDS, None, float(effect), log.event_ids[event])
+        for events, of_events in sides
+        for event, effect in zip(events, of_events, strict=True)
+        if event >= 0 and effect != 0.0
+    ]
 
 
 def _strongest(reasons: list[Reason]) -> list[Reason]:
@@ -68,24 +162,5 @@ def _strongest(reasons: list[Reason]) -> list[Reason]:
     return [*ordered[:MOST_REASONS], *([Reason(REST, None, rest, None)] if len(ordered) > MOST_REASONS else [])]
 
 
-def _value(value: np.float32) -> float | None:
+def _value(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
-
-
-def _moved_by(rows: FeatureRows, log: EventLog, head: LinearHead | None, embed: Embed | None) -> list[str | None]:
-    """The message of each row without which the text head would say something most different (leave one out)."""
-    if head is None or rows.pools is None or rows.messages is None or embed is None:
-        return [None] * len(rows.features)
-    said = embed_messages(log, rows.messages, embed)
-    whole = head.log_odds(rows.pools)[:, 0]
-    most, moved_by = np.zeros(len(whole)), np.full(len(whole), -1, dtype=np.int64)
-    for side in ("own", "company"):
-        for rank in range(MOST_MESSAGES):
-            events: dict[str, Int64s] = {"own": rows.messages.own, "company": rows.messages.company}
-            left_out = events[side][:, rank].copy()
-            events[side] = np.delete(events[side], rank, axis=1)
-            pools = pool_messages(log, Messages(**events), said.texts, said.vectors)
-            change: Floats = np.abs(head.log_odds(pools)[:, 0] - whole)
-            stronger = (left_out >= 0) & (change > most)
-            most[stronger], moved_by[stronger] = change[stronger], left_out[stronger]
-    return [log.event_ids[event] if event >= 0 else None for event in moved_by]
