@@ -12,7 +12,8 @@ from features.aggregate import Float32s
 from features.catalog import Feature
 from features.event_log import Bools, EventLog, Floats, Int64s
 from features.journey import Journey
-from features.market import MARKET_FEATURES, Market, market_features, survey
+from features.market import Market, survey
+from features.market_features import MARKET_FEATURES, market_features
 from features.rows import Embed, FeatureRows, build_rows, feature_catalog
 from features.stage_rules import evidence_rows
 from features.vocabulary import Vocabulary
