@@ -1,4 +1,4 @@
-"""The command line: journeycast simulate | train | evaluate | score | serve | demo."""
+"""The command line: journeycast simulate | train | evaluate | market | score | serve | demo."""
 
 from __future__ import annotations
 
@@ -49,6 +49,9 @@ Splits = Annotated[
     list[str] | None, typer.Option("--split", help="Use the labels of this split only; may be repeated.")
 ]
 BundleReference = Annotated[str, typer.Option("--bundle", help="A bundle folder or models:/journeycast@champion.")]
+MarketFile = Annotated[
+    Path | None, typer.Option("--market", help="Use this market (of `journeycast market`), not the bundle's.")
+]
 RejectShare = Annotated[float, typer.Option(help="Stop with exit code 3 above this share of rejected rows.")]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]
 
@@ -174,6 +177,34 @@ def evaluate(
 
 
 @app.command()
+def market(
+    bundle: BundleReference,
+    touchpoints: TouchpointSource,
+    as_of: Annotated[str, typer.Option(help="Survey what was known at this time, e.g. 2026-01-31T00:00:00Z.")],
+    out: Annotated[Path, typer.Option(help="File to write, for --market.")],
+    max_reject_share: RejectShare = 0.05,
+) -> None:
+    """Survey the market at a time: one fresher than that of the bundle's training day."""
+    import numpy as np
+
+    from features.event_log import to_us
+    from features.table_files import find_files
+    from models.bundle import load_bundle
+    from models.market_file import write_market
+    from serving.market_table import market_table
+
+    moment = _moment(as_of)
+    if out.resolve() in {path.resolve() for path in find_files(touchpoints)}:
+        raise BadUsage("out_is_input", f"--out {out} is one of the files to read; name another file")
+    reader = load_bundle(_bundle_folder(bundle)).model.reader
+    log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv")
+    surveyed = reader.survey(log, np.array([to_us(moment)], dtype=np.int64))
+    write_market(surveyed, reader, out)
+    console.print(market_table(reader, surveyed))
+    _say(f"market in {out}")
+
+
+@app.command()
 def score(
     bundle: BundleReference,
     touchpoints: TouchpointSource,
@@ -181,6 +212,7 @@ def score(
     as_of: Annotated[str | None, typer.Option(help="Score everybody at this time, e.g. 2026-01-31T00:00:00Z.")] = None,
     snapshots: Annotated[str | None, typer.Option(help="Score these pairs: a file of customer_id, as_of.")] = None,
     reasons: Annotated[bool, typer.Option("--reasons", help="Add signed reasons to each row.")] = False,
+    market: MarketFile = None,
     engine: Annotated[Literal["local"], typer.Option(help="Where to compute.")] = "local",
     max_reject_share: RejectShare = 0.05,
 ) -> None:
@@ -195,7 +227,7 @@ def score(
         raise BadUsage("as_of_or_snapshots", "give either --as-of TIME or --snapshots FILE")
     check_output(out, find_files([*touchpoints, *([snapshots] if snapshots else [])]))
     moment = None if as_of is None else _moment(as_of)
-    scorer = Scorer.load(_bundle_folder(bundle), threads=2)
+    scorer = Scorer.load(_bundle_folder(bundle), threads=2, market=market)
     log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv")
     asked = Asked.everybody(log, moment) if moment else Asked.pairs(read_snapshots(str(snapshots)))
     with _progress() as report:
@@ -209,11 +241,12 @@ def serve(
     bundle: BundleReference,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
+    market: MarketFile = None,
 ) -> None:
     """Answer POST /score until stopped."""
     import serving.service
 
-    serving.service.serve(_bundle_folder(bundle), host, port)
+    serving.service.serve(_bundle_folder(bundle), host, port, market)
 
 
 @app.command()

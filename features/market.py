@@ -164,7 +164,7 @@ def _room_for_figures(moments: int, kinds: int, customers: int) -> _Figures:
 
 def _room_for_known(moments: int) -> _Known:
     whole = np.zeros((7, moments + 1), dtype=np.int64)
-    return _Known(*whole, value_sum=np.zeros(moments + 1))
+    return _Known(*whole, np.zeros(moments + 1))
 
 
 def _count_stages(log: EventLog, journey: Journey, moments_us: Int64s, is_seen: Bools) -> Int64s:

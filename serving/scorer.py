@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from features.journey import Evidence, conversion_column
 from features.stage_rules import evidence_rows, furthest_stages
 from models.bundle import Bundle, load_bundle
 from models.journey_model import Forecast
+from models.market_file import market_version, read_market
 from models.reasons import explain
 
 History = tuple[str, Sequence[TouchpointRecord]]  # a customer's id and touchpoints
@@ -40,12 +41,15 @@ class Scorer:
         self.model_version = bundle.version
 
     @classmethod
-    def load(cls, folder: Path, threads: int = 1) -> Scorer:
+    def load(cls, folder: Path, threads: int = 1, market: Path | None = None) -> Scorer:
         """Open a bundle folder, with its embedder and the machine's shared vector cache.
 
-        Raises BadUsage where there is no bundle, BadEnvironment where it is damaged.
+        The market of the file `market`, where given, replaces the bundle's. Raises BadUsage where there is no bundle or
+        the market is another's, BadEnvironment where either is damaged.
         """
         bundle = load_bundle(folder)
+        if market is not None:
+            bundle = with_market(bundle, market)
         embedder = Embedder.with_cache(bundle.embedder_folder, threads) if bundle.embedder_folder else None
         if embedder is not None:
             embedder.load()
@@ -125,6 +129,14 @@ class Scorer:
             columns[f"{name}_high"] = _unless(converted, forecast.high[:, h])
         columns["conversion_percentile"] = _unless(converted, forecast.percentile)
         return columns
+
+
+def with_market(bundle: Bundle, path: Path) -> Bundle:
+    """The bundle with the market of a file, and a version that names both. Raises what `read_market` raises."""
+    reader = bundle.model.reader
+    market = read_market(path, reader)
+    model = replace(bundle.model, reader=replace(reader, market=market))
+    return replace(bundle, model=model, version=f"{bundle.version}+{market_version(market)}")
 
 
 def _unless(converted: Bools, values: Any) -> list[float | None]:

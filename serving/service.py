@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from features.errors import BadEnvironment, BadUsage, Fault
 from serving.answers import logger, whereabouts
 from serving.app import make_app
-from serving.settings import BUNDLE_VARIABLE, Settings
+from serving.settings import BUNDLE_VARIABLE, PREFIX, Settings
 
 SETTINGS = Settings.from_environment()
 APP = make_app(None, SETTINGS)
@@ -68,7 +68,7 @@ class Journeycast:
     def __init__(self) -> None:
         """Load the bundle in this worker. Without a sound one it stays live, says why in its log, and is not ready."""
         try:
-            _install_bundle(SETTINGS.bundle)
+            _install_bundle(SETTINGS.bundle, SETTINGS.market)
         except Fault as fault:
             logger.error("not ready: %s: %s", fault.code, fault)
         except Exception as error:
@@ -78,28 +78,34 @@ class Journeycast:
         return APP.state.endpoint.scorer is not None
 
 
-def _install_bundle(bundle: Path | None) -> None:
+def _install_bundle(bundle: Path | None, market: Path | None) -> None:
     from serving.scorer import Scorer  # seconds of imports, which BentoML's supervisor would pay as well
 
     if bundle is None:
         raise BadUsage("no_bundle", f"{BUNDLE_VARIABLE} is not set: give the bundle's folder.")
-    APP.state.endpoint.install(Scorer.load(bundle))
+    APP.state.endpoint.install(Scorer.load(bundle, market=market))
     # What was loaded stays: the collector need not walk it again at every full collection.
     gc.collect()
     gc.freeze()
 
 
-def serve(bundle: Path, host: str = "127.0.0.1", port: int = 3000) -> None:
+def serve(bundle: Path, host: str = "127.0.0.1", port: int = 3000, market: Path | None = None) -> None:
     """Serve a bundle's folder over HTTP until SIGTERM or SIGINT; requests that have begun are answered first.
 
-    Blocks. Raises BadUsage where there is no bundle, for a host that is no IP address and for an impossible port;
-    BadEnvironment where the bundle is damaged or the port is taken.
+    `market` is a file to use instead of the bundle's market, and of the setting. Blocks. Raises BadUsage where there is
+    no bundle, for another bundle's market, a host that is no IP address and an impossible port; BadEnvironment where
+    the bundle or the market is damaged or the port is taken.
     """
     from models.bundle import load_bundle  # seconds of imports, as above
+    from models.market_file import read_market
 
     if not 0 < port < 65_536:
         raise BadUsage("bad_port", f"{port} is not a port; give one between 1 and 65535.")
-    load_bundle(bundle)  # a worker would stay, not ready; whoever starts the server wants to know at once
+    market = market or SETTINGS.market
+    loaded = load_bundle(bundle)  # a worker would stay, not ready; whoever starts the server wants to know at once
+    if market is not None:
+        read_market(market, loaded.model.reader)
+        os.environ[f"{PREFIX}MARKET"] = str(market.resolve())
     with tempfile.TemporaryDirectory(prefix="journeycast-serve-") as home:
         os.environ |= {BUNDLE_VARIABLE: str(bundle.resolve()), "BENTOML_DO_NOT_TRACK": "True"}
         os.environ.setdefault("BENTOML_HOME", home)  # else two servers clear each other's metrics

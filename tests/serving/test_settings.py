@@ -11,6 +11,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JOURNEYCAST_BUNDLE", raising=False)
     assert Settings.from_environment().model_dump() == {
         "bundle": None,
+        "market": None,
         "workers": 1,
         "access_log": False,
         "body_limit_bytes": 6_000_000,
@@ -37,8 +38,8 @@ def test_all_faults_are_told_at_once_without_the_values(monkeypatch: pytest.Monk
     with pytest.raises(BadUsage) as caught:
         Settings.from_environment()
     known = (
-        "WORKERS, ACCESS_LOG, BODY_LIMIT_BYTES, MAX_CUSTOMERS, MAX_TOUCHPOINTS, CUSTOMERS_AT_ONCE, BODY_TIMEOUT_S, "
-        "DEADLINE_S, SHUTDOWN_TIMEOUT_S"
+        "MARKET, WORKERS, ACCESS_LOG, BODY_LIMIT_BYTES, MAX_CUSTOMERS, MAX_TOUCHPOINTS, CUSTOMERS_AT_ONCE, "
+        "BODY_TIMEOUT_S, DEADLINE_S, SHUTDOWN_TIMEOUT_S"
     )
     assert caught.value.faults == (
         f"JOURNEYCAST_SERVE_PASSWORD is not a setting of the endpoint. After JOURNEYCAST_SERVE_ comes one of: {known}.",
