@@ -63,6 +63,7 @@ class Scorer:
             "horizons_days": list(self._model.conversion.horizons_days) if self._model.conversion else [],
             "reads_text": self._model.reader.reads_text,
             "features": len(self._model.reader.catalog),
+            "market_as_of": self._market_as_of(),
             **self._model.about,
         }
 
@@ -98,6 +99,10 @@ class Scorer:
                 for done, row in zip(converted, explained, strict=True)
             ]
         return Scores(columns)
+
+    def _market_as_of(self) -> str | None:
+        moments_us = self._model.reader.market.moments_us
+        return from_us(moments_us[-1]).isoformat() if len(moments_us) else None
 
     def _already_converted(self, log: EventLog, customer: Int64s, as_of_us: Int64s) -> Bools:
         conversion = self._model.reader.journey.conversion
