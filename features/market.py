@@ -164,7 +164,16 @@ def _room_for_figures(moments: int, kinds: int, customers: int) -> _Figures:
 
 def _room_for_known(moments: int) -> _Known:
     whole = np.zeros((7, moments + 1), dtype=np.int64)
-    return _Known(*whole, np.zeros(moments + 1))
+    return _Known(
+        touchpoints=whole[0],
+        touchpoints_30d=whole[1],
+        touchpoints_365d=whole[2],
+        converting_30d=whole[3],
+        converting_365d=whole[4],
+        first_us=whole[5],
+        last_us=whole[6],
+        value_sum=np.zeros(moments + 1),
+    )
 
 
 def _count_stages(log: EventLog, journey: Journey, moments_us: Int64s, is_seen: Bools) -> Int64s:

@@ -104,8 +104,9 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def market(bundle: Path) -> Path:
     """A market fresher than the bundle's, beside it."""
     reader = load_bundle(bundle).model.reader
-    touchpoints = [Touchpoint(datetime(2026, 1, day, tzinfo=UTC), "web", "viewed") for day in (2, 12)]
-    surveyed = reader.survey(EventLog.from_records([("a", touchpoints)]), np.array([to_us(AS_OF)], dtype=np.int64))
+    viewed = [[Touchpoint(datetime(2026, 1, day, tzinfo=UTC), "web", "viewed")] for day in range(1, 8)]
+    log = EventLog.from_records([(f"c{i}", touchpoints) for i, touchpoints in enumerate(viewed)])
+    surveyed = reader.survey(log, np.array([to_us(AS_OF)], dtype=np.int64))
     write_market(surveyed, reader, bundle.parent / "market")
     return bundle.parent / "market"
 
