@@ -1,4 +1,4 @@
-"""The command line: journeycast simulate | train | evaluate | features | score | serve | demo."""
+"""The command line: journeycast simulate | train | evaluate | features | market | score | serve | make-key | demo."""
 
 from __future__ import annotations
 
@@ -60,6 +60,9 @@ Splits = Annotated[
     list[str] | None, typer.Option("--split", help="Use the labels of this split only; may be repeated.")
 ]
 BundleReference = Annotated[str, typer.Option("--bundle", help="A bundle folder or models:/journeycast@champion.")]
+MarketFile = Annotated[
+    Path | None, typer.Option("--market", help="Use this market (of `journeycast market`), not the bundle's.")
+]
 RejectShare = Annotated[float, typer.Option(help="Stop with exit code 3 above this share of rejected rows.")]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]
 
@@ -206,6 +209,34 @@ def list_features(
 
 
 @app.command()
+def market(
+    bundle: BundleReference,
+    touchpoints: TouchpointSource,
+    as_of: Annotated[str, typer.Option(help="Survey what was known at this time, e.g. 2026-01-31T00:00:00Z.")],
+    out: Annotated[Path, typer.Option(help="File to write, for --market.")],
+    max_reject_share: RejectShare = 0.05,
+) -> None:
+    """Survey the market at a time: one fresher than that of the bundle's training day."""
+    import numpy as np
+
+    from features.event_log import to_us
+    from features.table_files import find_files
+    from models.bundle import load_bundle
+    from models.market_file import write_market
+    from serving.market_table import market_table
+
+    moment = _moment(as_of)
+    if out.resolve() in {path.resolve() for path in find_files(touchpoints)}:
+        raise BadUsage("out_is_input", f"--out {out} is one of the files to read; name another file")
+    reader = load_bundle(_bundle_folder(bundle)).model.reader
+    log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", None)
+    surveyed = reader.survey(log, np.array([to_us(moment)], dtype=np.int64))
+    write_market(surveyed, reader, out)
+    console.print(market_table(reader, surveyed))
+    _say(f"market in {out}")
+
+
+@app.command()
 def score(
     bundle: BundleReference,
     touchpoints: TouchpointSource,
@@ -215,6 +246,7 @@ def score(
     snapshots: Annotated[str | None, typer.Option(help="Score these pairs: a file of customer_id, as_of.")] = None,
     reasons: Annotated[bool, typer.Option("--reasons", help="Add signed reasons to each row.")] = False,
     compare: Annotated[Path | None, typer.Option(help="Older scores: write who has moved since beside --out.")] = None,
+    market: MarketFile = None,
     memory: Annotated[str, typer.Option(help="The most memory to use, e.g. 500MB.")] = "2GB",
     engine: Annotated[Literal["local"], typer.Option(help="Where to compute.")] = "local",
     max_reject_share: RejectShare = 0.05,
@@ -238,9 +270,9 @@ def score(
     file = scores_file(out) if to_table else Path(out)
     files, fetch = _sources(touchpoints, query)
     other_files = [file for source in (snapshots, stage_history) if source for file in find_files(source)]
-    check_output(file, [*files, *other_files])
+    check_output(file, [*files, *other_files, *([market] if market else [])])
     moment_us, memory_bytes = None if as_of is None else to_us(_moment(as_of)), read_memory(memory)
-    scorer = Scorer.load(_bundle_folder(bundle), threads=2)
+    scorer = Scorer.load(_bundle_folder(bundle), threads=2, market=market)
     recorded = _read_recorded(stage_history, scorer.journey, max_reject_share, f"{file}.stages.rejects.csv")
     pairs = read_snapshots(snapshots) if snapshots else None
     order = Order(
@@ -260,11 +292,12 @@ def serve(
     bundle: BundleReference,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
+    market: MarketFile = None,
 ) -> None:
     """Answer POST /score until stopped."""
     import serving.service
 
-    serving.service.serve(_bundle_folder(bundle), host, port)
+    serving.service.serve(_bundle_folder(bundle), host, port, market)
 
 
 @app.command()

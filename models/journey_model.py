@@ -13,7 +13,8 @@ from features.anchors import Anchors, embed_anchors
 from features.catalog import Feature
 from features.event_log import Bools, EventLog, Floats, Int64s
 from features.journey import Journey
-from features.market import MARKET_FEATURES, Market, market_features, survey
+from features.market import Market, survey
+from features.market_features import MARKET_FEATURES, market_features
 from features.phrases import Phrases
 from features.rows import Embed, FeatureRows, build_rows, feature_catalog
 from features.stage_records import stage_records

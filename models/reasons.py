@@ -122,7 +122,8 @@ def _head_effects(
 
 
 def _base(spoken: Bools, intercepts: Floats, silent: Floats) -> Floats:
-    return np.where(spoken, intercepts[0], silent[0])
+    base: Floats = np.where(spoken, intercepts[0], silent[0])
+    return base
 
 
 def _groups(catalog: list[Feature]) -> list[Int64s]:

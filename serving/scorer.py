@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,13 +13,14 @@ import numpy as np
 
 from features.aggregate import Float32s
 from features.embedder import Embedder
-from features.event_log import Bools, EventLog, Floats, Int64s, TouchpointRecord, has_known
+from features.event_log import Bools, EventLog, Floats, Int64s, TouchpointRecord, from_us, has_known
 from features.journey import Evidence, conversion_column
 from features.rows import Embed
 from features.stage_records import stage_records
 from features.stage_rules import evidence_rows, furthest_stages
 from models.bundle import Bundle, load_bundle
 from models.journey_model import Forecast
+from models.market_file import market_version, read_market
 from models.reasons import explain
 from models.reliability import Reliability
 from serving.scores import Codes, Column, Listed, Moments, Numbers, Scores, sets_of
@@ -45,12 +46,15 @@ class Scorer:
         self.journey = bundle.model.reader.journey
 
     @classmethod
-    def load(cls, folder: Path, threads: int = 1) -> Scorer:
+    def load(cls, folder: Path, threads: int = 1, market: Path | None = None) -> Scorer:
         """Open a bundle folder, with its embedder and the machine's shared vector cache.
 
-        Raises BadUsage where there is no bundle, BadEnvironment where it is damaged.
+        The market of the file `market`, where given, replaces the bundle's. Raises BadUsage where there is no bundle or
+        the market is another's, BadEnvironment where either is damaged.
         """
         bundle = load_bundle(folder)
+        if market is not None:
+            bundle = with_market(bundle, market)
         embedder = None
         if bundle.embedder_folder is not None:
             embedder = Embedder.with_cache(bundle.embedder_folder, threads, files=bundle.embedder_files)
@@ -72,6 +76,7 @@ class Scorer:
             "horizons_days": list(self._model.conversion.horizons_days) if self._model.conversion else [],
             "reads_text": self._model.reader.reads_text,
             "features": len(self._model.reader.catalog),
+            "market_as_of": self._market_as_of(),
             **self._model.about,
         }
 
@@ -127,6 +132,10 @@ class Scorer:
             )
         return Scores(columns)
 
+    def _market_as_of(self) -> str | None:
+        moments_us = self._model.reader.market.moments_us
+        return from_us(moments_us[-1]).isoformat() if len(moments_us) else None
+
     def _already_converted(self, log: EventLog, customer: Int64s, as_of_us: Int64s) -> Bools:
         conversion = self._model.reader.journey.conversion
         if conversion.repeatable:
@@ -154,6 +163,14 @@ class Scorer:
             columns[f"{name}_low"] = Numbers(forecast.low[:, h], converted)
             columns[f"{name}_high"] = Numbers(forecast.high[:, h], converted)
         return columns if percentile is None else columns | {"conversion_percentile": Numbers(percentile, converted)}
+
+
+def with_market(bundle: Bundle, path: Path) -> Bundle:
+    """The bundle with the market of a file, and a version that names both. Raises what `read_market` raises."""
+    reader = bundle.model.reader
+    market = read_market(path, reader)
+    model = replace(bundle.model, reader=replace(reader, market=market))
+    return replace(bundle, model=model, version=f"{bundle.version}+{market_version(market)}")
 
 
 def _numbers(values: Floats) -> Numbers:

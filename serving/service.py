@@ -87,7 +87,7 @@ class Journeycast:
 def _open(folder: Path) -> HistoryScorer:
     from serving.scorer import Scorer  # seconds of imports, which BentoML's supervisor would pay as well
 
-    return Scorer.load(folder)
+    return Scorer.load(folder, market=SETTINGS.market)
 
 
 def _install(scorer: HistoryScorer) -> None:
@@ -99,17 +99,20 @@ def _install(scorer: HistoryScorer) -> None:
     logger.warning("serving model %s", scorer.model_version)
 
 
-def serve(bundle: Path, host: str = "127.0.0.1", port: int = 3000) -> None:
+def serve(bundle: Path, host: str = "127.0.0.1", port: int = 3000, market: Path | None = None) -> None:
     """Serve a bundle's folder over HTTP until SIGTERM or SIGINT; requests that have begun are answered first.
 
-    Blocks. Raises BadUsage where there is no bundle, for a host that is no IP address, for one that others can call
-    while no keys are set, and for an impossible port;
-    BadEnvironment where the bundle is damaged or the port is taken.
+    `market` is a file to use instead of the bundle's market, and of the setting. Blocks. Raises BadUsage where there is
+    no bundle, for another bundle's market, a host that is no IP address, one that others can call while no keys are
+    set, and an impossible port; BadEnvironment where the bundle or the market is damaged or the port is taken.
     """
     if not 0 < port < 65_536:
         raise BadUsage("bad_port", f"{port} is not a port; give one between 1 and 65535.")
     _check_openness(host)
     read_bundle_files(bundle)  # a worker would stay, not ready; whoever starts the server wants to know at once
+    if market := market or SETTINGS.market:
+        _check_market(bundle, market)
+        os.environ[f"{PREFIX}MARKET"] = str(market.resolve())
     print(f"settings: {SETTINGS.in_words()}", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="journeycast-serve-") as home:
         # Not resolved: where a link stands at the path, the endpoint follows it.
@@ -130,6 +133,13 @@ def _check_openness(host: str) -> None:
             f"{host} can be called from other machines, and no keys are set: give {PREFIX}KEY_FILE "
             f"(`journeycast make-key NAME` makes keys), or {PREFIX}ANYONE=true where something else keeps others out.",
         )
+
+
+def _check_market(bundle: Path, market: Path) -> None:
+    from models.bundle import load_bundle  # seconds of imports, as above
+    from models.market_file import read_market
+
+    read_market(market, load_bundle(bundle).model.reader)
 
 
 def _run_bentoml(host: str, port: int) -> None:

@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     )
 
     bundle: Path | None = Field(default=None, validation_alias=BUNDLE_VARIABLE)
+    market: Path | None = None  # fresher than the bundle's
     workers: PositiveInt = 1
     access_log: bool = False
 

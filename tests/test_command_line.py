@@ -87,6 +87,38 @@ def folder(tmp_path: Path, plain_bundle: Path, monkeypatch: pytest.MonkeyPatch) 
 SCORE = ["score", "--bundle", "bundle", "--touchpoints", "touchpoints.csv"]
 
 
+MARKET = ["market", "--bundle", "bundle", "--touchpoints", "touchpoints.csv"]
+
+
+# A fresher market
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_market_is_surveyed_told_and_scored_with(run: Run) -> None:
+    surveyed = run(*MARKET, "--as-of", "2026-01-12T00:00:00Z", "--out", "market")
+    assert surveyed.code == 0
+    assert "The market at 2026-01-12T00:00:00Z" in surveyed.said
+    assert surveyed.said.splitlines()[-1] == "market in market"
+    plain, fresh = (run(*SCORE, *AT, "--out", out, *more).said.splitlines()[-1].split()[-3] for out, more in
+                    (("plain.csv", []), ("fresh.csv", ["--market", "market"])))  # fmt: skip
+    assert plain == load_bundle(Path("bundle")).version
+    assert fresh.startswith(f"{plain}+")
+    assert pl.read_csv("fresh.csv")["model_version"].to_list() == [fresh] * 3
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_is_no_market_is_refused_and_no_input_is_written_over(run: Run) -> None:
+    refused = run(*SCORE, *AT, "--out", "scores.csv", "--market", "touchpoints.csv")
+    assert refused == Ended(
+        4, "market_corrupt: touchpoints.csv is no market, or damaged; survey it again with `journeycast market`\n"
+    )
+    assert run(*MARKET, *AT, "--out", "touchpoints.csv").said.startswith("out_is_input")
+    assert run("serve", "--bundle", "bundle", "--market", "none").said.endswith(
+        "no_market: none is no file; survey a market with `journeycast market`\n"
+    )
+    assert Path("touchpoints.csv").read_text() == TOUCHPOINTS
+
+
 # Scoring a list
 
 

@@ -15,12 +15,14 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from features.embedder import Embedder
 from features.errors import BadUsage
-from features.event_log import EventLog, to_us
+from features.event_log import EventLog, from_us, to_us
 from features.journey import Journey
 from features.touchpoints import TOUCHPOINT_TYPES, drop_duplicates, read_touchpoints
 from models.bundle import load_bundle
 from models.journey_model import JourneyModel
+from models.market_file import read_market, write_market
 from serving.schemas import Touchpoint
 from serving.scorer import Scorer
 
@@ -398,3 +400,44 @@ def test_where_there_is_no_bundle_that_is_told(tmp_path: Path) -> None:
     with pytest.raises(BadUsage) as caught:
         Scorer.load(tmp_path)
     assert caught.value.code == "no_bundle"
+
+
+# A fresher market
+
+
+@pytest.fixture(scope="module")
+def fresher(trained: Path, market: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A survey ten days before MARKET_AS_OF, as `journeycast market` writes it."""
+    reader = load_bundle(trained / "bundle").model.reader
+    moment = np.array([to_us(MARKET_AS_OF - timedelta(days=10))], dtype=np.int64)
+    path = tmp_path_factory.mktemp("fresher") / "market"
+    write_market(reader.survey(EventLog.from_frame(drop_duplicates(market)), moment), reader, path)
+    return path
+
+
+def test_a_fresher_market_gives_the_scores_of_a_reader_with_it(
+    trained: Path, fresher: Path, scorer: Scorer, market: pl.DataFrame, market_rows: list[Row]
+) -> None:
+    bundle = load_bundle(trained / "bundle")
+    reader = bundle.model.reader
+    by_hand = replace(bundle.model, reader=replace(reader, market=read_market(fresher, reader)))
+    wanted = score_frame(
+        Scorer(replace(bundle, model=by_hand), Embedder.with_cache(trained / "bundle" / "embedder", threads=1)), market
+    )
+    with_market = Scorer.load(trained / "bundle", market=fresher)
+    rows = score_frame(with_market, market)
+
+    assert with_market.model_version.startswith(f"{bundle.version}+")
+    assert rows == [row | {"model_version": with_market.model_version} for row in wanted]
+    assert with_market.score_histories(histories_of(market), to_us(MARKET_AS_OF), reasons=True) == rows
+    assert wanted != market_rows
+    assert (with_market.describe()["market_as_of"], scorer.describe()["market_as_of"]) == (
+        (MARKET_AS_OF - timedelta(days=10)).isoformat(),
+        from_us(reader.market.moments_us[-1]).isoformat(),
+    )
+
+
+def test_another_bundles_market_is_refused(plain_bundle: Path, fresher: Path) -> None:
+    with pytest.raises(BadUsage, match="survey it again") as refused:
+        Scorer.load(plain_bundle, market=fresher)
+    assert refused.value.code == "other_market"

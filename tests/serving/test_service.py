@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import polars as pl
 import psutil
 import pytest
@@ -24,7 +25,8 @@ from starlette.testclient import TestClient
 from features.errors import BadEnvironment, BadUsage
 from features.event_log import EventLog, to_us
 from features.journey import DEFAULT_JOURNEY
-from models.bundle import save_bundle
+from models.bundle import load_bundle, save_bundle
+from models.market_file import write_market
 from serving.schemas import Touchpoint
 from serving.scorer import Scorer
 from serving.settings import Settings
@@ -37,7 +39,7 @@ STARTING_S = 120
 SERVERS: list[int] = []  # processes that were started
 SERVE = """
 import sys, pathlib, serving.service
-serving.service.serve(pathlib.Path(sys.argv[1]), port=int(sys.argv[2]))
+serving.service.serve(pathlib.Path(sys.argv[1]), port=int(sys.argv[2]), market=pathlib.Path(sys.argv[3]))
 """
 JSON = {"Content-Type": "application/json"}
 TOUCHPOINT = {"occurred_at": "2026-01-05T00:00:00Z", "channel": "web", "action": "viewed"}
@@ -112,21 +114,32 @@ def served(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(served: Path, log: Path) -> Iterator[httpx.Client]:
+def market(bundle: Path) -> Path:
+    """A market fresher than the bundle's, beside it."""
+    reader = load_bundle(bundle).model.reader
+    viewed = [[Touchpoint(datetime(2026, 1, day, tzinfo=UTC), "web", "viewed")] for day in range(1, 8)]
+    log = EventLog.from_records([(f"c{i}", touchpoints) for i, touchpoints in enumerate(viewed)])
+    surveyed = reader.survey(log, np.array([to_us(AS_OF)], dtype=np.int64))
+    write_market(surveyed, reader, bundle.parent / "market")
+    return bundle.parent / "market"
+
+
+@pytest.fixture(scope="module")
+def server(served: Path, market: Path, log: Path) -> Iterator[httpx.Client]:
     port = free_port()
     quick = {"JOURNEYCAST_SERVE_WATCH_S": "0.1", "JOURNEYCAST_SERVE_DRAIN_S": "0.1"}
-    with running([sys.executable, "-c", SERVE, str(served), str(port)], port, log, **quick) as process:
+    with running([sys.executable, "-c", SERVE, str(served), str(port), str(market)], port, log, **quick) as process:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as caller:
             yield caller
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=STARTING_S) == 0
 
 
-def test_the_server_gives_the_scorers_numbers(server: httpx.Client, bundle: Path) -> None:
+def test_the_server_gives_the_scorers_numbers(server: httpx.Client, bundle: Path, market: Path) -> None:
     customers = [{"customer_id": "a", "touchpoints": [TOUCHPOINT]}, {"customer_id": "b", "touchpoints": []}]
     response = server.post("/score", json={"as_of": AS_OF.isoformat(), "customers": customers})
     touchpoints = [Touchpoint(datetime(2026, 1, 5, tzinfo=UTC), "web", "viewed")]
-    scorer = Scorer.load(bundle)
+    scorer = Scorer.load(bundle, market=market)
     rows = scorer.score_histories([("a", touchpoints), ("b", [])], to_us(AS_OF))
     assert response.json() == {
         "model_version": scorer.model_version,
@@ -136,8 +149,8 @@ def test_the_server_gives_the_scorers_numbers(server: httpx.Client, bundle: Path
     assert [score["reliability"] for score in response.json()["scores"]] == ["little_data", "no_data"]
 
 
-def test_the_server_describes_its_model(server: httpx.Client, bundle: Path) -> None:
-    assert server.get("/model").json() == json.loads(json.dumps(Scorer.load(bundle).describe()))
+def test_the_server_describes_its_model(server: httpx.Client, bundle: Path, market: Path) -> None:
+    assert server.get("/model").json() == json.loads(json.dumps(Scorer.load(bundle, market=market).describe()))
 
 
 @pytest.mark.parametrize("path", ["/docs.json", "/schema.json", "/static_content/index.css", "/healthz", "/score/"])

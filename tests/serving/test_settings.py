@@ -11,6 +11,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JOURNEYCAST_BUNDLE", raising=False)
     assert Settings.from_environment().model_dump() == {
         "bundle": None,
+        "market": None,
         "workers": 1,
         "access_log": False,
         "keys": "",
@@ -50,7 +51,7 @@ def test_all_faults_are_told_at_once_without_the_values(monkeypatch: pytest.Monk
     with pytest.raises(BadUsage) as caught:
         Settings.from_environment()
     known = ", ".join(name.upper() for name in Settings.model_fields if name != "bundle")
-    assert known.startswith("WORKERS, ACCESS_LOG, KEYS, ")
+    assert known.startswith("MARKET, WORKERS, ACCESS_LOG, KEYS, ")
     assert caught.value.faults == (
         f"JOURNEYCAST_SERVE_PASSWORD is not a setting of the endpoint. After JOURNEYCAST_SERVE_ comes one of: {known}.",
         "JOURNEYCAST_SERVE_WORKER is not a setting of the endpoint. Did you mean JOURNEYCAST_SERVE_WORKERS?",
