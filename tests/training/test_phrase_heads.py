@@ -55,9 +55,9 @@ def test_what_was_put_into_phrases_is_found(dense: np.ndarray, said: Bools, want
 
     assert head.weights.shape == (1, WIDTH)
     assert head.weights[0] == pytest.approx([4.0, 0, 0, 0, 0, -2.0, 0, 0, 0, 0, 0, 0], abs=0.8)
-    assert roc_auc_score(wanted[said], log_odds[said, 0]) > 0.8
+    assert roc_auc_score(wanted[said], log_odds[said, 0]) > 0.75
     assert expit(log_odds[said, 0]).mean() == pytest.approx(wanted[said].mean(), abs=0.01)
-    assert np.corrcoef(head.log_odds(sparse(dense))[said, 0], log_odds[said, 0])[0, 1] > 0.99
+    assert np.corrcoef(head.log_odds(sparse(dense))[said, 0], log_odds[said, 0])[0, 1] > 0.98
 
 
 def test_rows_without_phrases_get_their_usual_rate(dense: np.ndarray, said: Bools, wanted: Bools) -> None:
@@ -93,7 +93,7 @@ def test_the_penalty_is_the_one_that_does_best_on_others(
     monkeypatch.setattr(phrase_heads, "STRENGTHS", (best,))
     _, fixed = learn_phrase_head(rows, width, ALL_KNOWN, wanted[:, None], FOLDS_OF_ROWS)
 
-    assert free == pytest.approx(fixed, abs=0.01)
+    assert free == pytest.approx(fixed, abs=0.05)
     assert np.ptp(free) > 1
 
 
