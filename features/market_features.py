@@ -1,7 +1,7 @@
-"""Where a customer stands in the market, and what the market does as a whole, as feature columns.
+"""Where a customer stands in the market, as feature columns; and what the market does as a whole, in figures.
 
-Traffic itself is not a feature but its change is: a level that only grows would tell a model the date, and what came of
-the others of that date.
+What the market does as a whole is no column: it is the same for all at a moment and tells a model the date, and with it
+what came of the others of that date. Measured, it made later forecasts worse (docs/adr/0010-the-market-at-a-moment.md).
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from features.market import (
 from features.vocabulary import Vocabulary
 
 STANDINGS = len(Standing)
-AFTER_MIXES = STANDINGS + 2
 _OF_THE_MARKET = "of the customers seen in the last 365 days"
 MARKET_FEATURES = (
     *(
@@ -42,10 +41,6 @@ MARKET_FEATURES = (
     ),
     Feature("market: unusual channels", "share", "Share of own touchpoints to move to have the market's channels."),
     Feature("market: unusual actions", "share", "Share of own touchpoints to move to have the market's actions."),
-    Feature("market: touchpoints now", "ratio", "All touchpoints a day, last 30 days against last 365."),
-    Feature("market: newcomers now", "ratio", "New customers a day, last 30 days against last 365."),
-    Feature("market: conversion rate", "share", "Customers who converted in 365 days / customers seen in them."),
-    Feature("market: conversion rate now", "ratio", "Those who converted a day, last 30 days against last 365."),
 )
 
 
@@ -57,12 +52,15 @@ def market_features(
     rows = np.full((len(customer), len(MARKET_FEATURES)), np.nan, dtype=np.float32)
     surveyed = np.searchsorted(market.moments_us, as_of_us, side="right") - 1
     _place(touchpoints_of(log, vocabulary, hidden), customer, as_of_us, surveyed, market.mix, market.histograms, rows)
-    rows[surveyed >= 0, AFTER_MIXES:] = market_trends(market)[surveyed[surveyed >= 0]]
     return rows
 
 
 def market_trends(market: Market) -> Floats:
-    """What the market does as a whole at each moment, the last columns of `MARKET_FEATURES`. Shape (moments, 4)."""
+    """What the market does as a whole at each moment. Shape (moments, 4).
+
+    Touchpoints and newcomers a day, last 30 days against last 365; customers who converted in 365 days / customers seen
+    in them; those who converted a day, last 30 days against last 365.
+    """
     tally: Floats = market.tallies.astype(np.float64)
     month = YEAR_DAYS / LATELY_DAYS
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from features.event_log import EventLog, to_us
 from features.journey import DEFAULT_JOURNEY
 from features.market import Market, no_market, survey
-from features.market_features import AFTER_MIXES, MARKET_FEATURES, market_features, market_trends
+from features.market_features import MARKET_FEATURES, market_features, market_trends
 from features.vocabulary import OTHER, Kind, Vocabulary
 
 AS_OF = datetime(2024, 5, 19, 23, 45, tzinfo=UTC)
@@ -133,12 +133,15 @@ def test_a_touchpoint_counts_from_the_microsecond_it_is_known(late: Touch) -> No
 def test_a_row_reads_the_latest_survey_that_is_not_later() -> None:
     market = surveyed(SIX, ago(10), ago(2))
     rows = rows_of(market, SIX, [(1, moment) for moment in (ago(10) - ONE_US, ago(10), ago(2) - ONE_US, ago(2))])
-    trends = rows[:, AFTER_MIXES:]
+    earlier, later = (
+        rows_of(surveyed(SIX, only), SIX, [(1, moment)])[0]
+        for only, moment in ((ago(10), ago(2) - ONE_US), (ago(2), ago(2)))
+    )
 
     assert np.isnan(rows[0]).all()
-    np.testing.assert_array_equal(trends[[1, 2]], np.float32(market_trends(market)[[0, 0]]))
-    np.testing.assert_array_equal(trends[3], np.float32(market_trends(market)[1]))
-    assert trends[1].tolist() != trends[3].tolist()
+    np.testing.assert_array_equal(rows[2], earlier)
+    np.testing.assert_array_equal(rows[3], later)
+    assert rows[2].tolist() != rows[3].tolist()
 
 
 def test_without_a_market_every_feature_is_nan() -> None:
@@ -149,21 +152,20 @@ def test_without_a_market_every_feature_is_nan() -> None:
 
 
 @pytest.mark.parametrize("unknown", ["no touchpoint", "all hidden", "not yet"])
-def test_who_is_not_known_has_the_market_but_no_place_in_it(unknown: str) -> None:
+def test_who_is_not_known_has_no_place_in_the_market(unknown: str) -> None:
     day = {"no touchpoint": 0, "all hidden": 1, "not yet": -1}[unknown]
     histories = [("ada", [Touch(ago(day), action="asked")])]
     customer = -1 if unknown == "no touchpoint" else 0
     (row,) = rows_of(MARKET, histories, [(customer, AS_OF)], hidden_action="asked")
 
-    assert np.isnan(row[:AFTER_MIXES]).all()
-    assert row[AFTER_MIXES:].tolist() == np.float32(market_trends(MARKET)[0]).tolist()
+    assert np.isnan(row).all()
 
 
 def test_an_empty_log_and_an_empty_market_are_read() -> None:
     nobody = surveyed([], AS_OF)
 
     assert np.isnan(rows_of(nobody, SIX, [(0, AS_OF)])).all()
-    assert np.isnan(rows_of(MARKET, [], [(-1, AS_OF)])[0, :AFTER_MIXES]).all()
+    assert np.isnan(rows_of(MARKET, [], [(-1, AS_OF)])[0]).all()
     assert rows_of(MARKET, [], []).shape == (0, len(MARKET_FEATURES))
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from features.anchors import DISSATISFIED, SATISFIED, embed_anchors
 from features.event_log import EventLog, to_us
+from features.phrases import Phrases
 from features.rows import Embed, FeatureRows, build_rows, embed_messages, feature_catalog
 from features.vocabulary import OTHER, Kind, Vocabulary
 
@@ -186,6 +187,19 @@ def test_each_message_that_some_row_reads_is_embedded_once() -> None:
     assert embed.asked == [*TONE_SENTENCES, "How much?", "See the list", "Hi"]
     assert rows.messages is not None
     assert embed_messages(SIX, rows.messages, embed).texts.tolist() == [0, 1, 4]
+
+
+def test_phrases_are_weighed_of_the_messages_that_are_read() -> None:
+    phrases, embed = Phrases(("how", "not"), np.array([1.0, 2.0])), ToyEmbed()
+    hidden = np.array([SIX.actions[code] == "whispered" for code in SIX.action])
+    asked = (np.array([0, 1]), np.array([to_us(at(9)), to_us(at(9))]))
+    rows = build_rows(SIX, VOCABULARY, hidden, *asked, embed, embed_anchors({}, embed), phrases)
+
+    assert rows.phrases is not None
+    assert (rows.phrases.offsets.tolist(), rows.phrases.column.tolist()) == ([0, 3, 3], [0, 2, 4])
+    assert rows.phrases.value.tolist() == [1, 1, 1]
+    assert build(SIX, [0], [at(9)], embed).phrases is None
+    assert build_rows(SIX, VOCABULARY, hidden, *asked, None, None, phrases).phrases is None
 
 
 def test_who_said_nothing_has_zero_pools() -> None:

@@ -16,9 +16,10 @@ import pytest
 import safetensors.numpy
 
 from features.errors import BadEnvironment, BadUsage
-from features.event_log import EventLog
+from features.event_log import EventLog, Int64s
 from features.journey import DEFAULT_JOURNEY, Spans
 from features.market import Market
+from features.phrases import learn_phrases
 from features.rows import Embed
 from models import bundle
 from models.bundle import load_bundle, save_bundle
@@ -102,6 +103,22 @@ def test_how_recorded_stages_are_read_and_the_chosen_windows_are_kept(model: Jou
     save_bundle(replace(model, reader=reader), None, tmp_path / "bundle")
 
     assert load_bundle(tmp_path / "bundle").model.reader == reader
+
+
+def test_the_phrases_are_weighed_as_in_training(
+    model: JourneyModel, log: EventLog, rows: tuple[Int64s, Int64s], embed: Embed, tmp_path: Path
+) -> None:
+    phrases = learn_phrases(log, np.ones(len(log), dtype=np.bool_))
+    trained = replace(model.reader, phrases=phrases)
+    save_bundle(replace(model, reader=trained), None, tmp_path / "bundle")
+    served = load_bundle(tmp_path / "bundle").model.reader
+    known, answered = (reader.read(log, *rows, embed).conversion.phrases for reader in (trained, served))
+
+    assert len(phrases.names) > 10
+    assert served.phrases.names == phrases.names
+    assert len(known.value) > 100
+    for name in ("offsets", "column", "value"):
+        assert getattr(answered, name).tobytes() == getattr(known, name).tobytes()
 
 
 def test_what_is_read_is_what_was_written(

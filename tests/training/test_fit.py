@@ -72,6 +72,7 @@ def test_the_reader_is_as_the_rows_were_labelled(model: JourneyModel, few) -> No
 
     brought = fit(replace(few.rows, stage_by_rule=False), few.log, DEFAULT_JOURNEY, None, 0)
     assert (brought.reader.reads_text, brought.reader.stage_by_rule) == (False, False)
+    assert brought.reader.phrases is None
     assert brought.conversion.text_head is brought.stage.text_head is None
 
 
@@ -119,6 +120,23 @@ def test_what_the_journey_hides_changes_nothing(few, embed, embedder_folder: Pat
     one, changed = (fit(few.rows, of, hiding, embed, 0) for of in (log, other))
     assert hashes(one, embedder_folder, tmp_path / "one") == hashes(changed, embedder_folder, tmp_path / "changed")
     assert not any("visited" in kind.name for kind in one.reader.vocabulary.kinds)
+
+
+def test_phrases_are_learnt_from_messages_that_rows_may_know(model: JourneyModel, few, embed) -> None:
+    """Neither what a row knows later nor what the journey hides or a CRM recorded teaches a phrase."""
+    rows, log = earlier(few.rows, 0.6), few.log
+    last_us = np.full(len(log.customer_ids), -1)
+    np.maximum.at(last_us, rows.customer, rows.as_of_us)
+    known = is_known(log.known_us, np.repeat(last_us, np.diff(log.offsets)))
+    texts = list(log.texts)
+    for event in np.flatnonzero((log.text >= 0) & ~known):
+        texts[log.text[event]] = "utterly new"
+    one, other = (fit(rows, of, DEFAULT_JOURNEY, embed, 0) for of in (log, replace(log, texts=texts)))
+
+    assert one.reader.phrases.names == other.reader.phrases.names
+    assert one.reader.phrases.inverse_frequency.tolist() == other.reader.phrases.inverse_frequency.tolist()
+    assert 0 < len(one.reader.phrases.names) < len(model.reader.phrases.names)
+    assert "utterly new" in fit(few.rows, replace(log, texts=texts), DEFAULT_JOURNEY, embed, 0).reader.phrases.names
 
 
 def test_customers_without_touchpoints_may_be_labelled(few) -> None:

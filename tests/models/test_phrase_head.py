@@ -1,0 +1,117 @@
+"""The phrase head: three rows by hand, the same numbers alone and in a list, and what each message adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from features.conversations import MOST_MESSAGES, last_messages
+from features.event_log import EventLog
+from features.phrases import PhraseRows, Phrases, phrase_rows, view_phrases
+from models.phrase_head import PhraseHead, message_effects
+
+HEAD = PhraseHead(
+    weights=np.array([[1.0, 2.0, 0.0], [-1.0, 0.0, 4.0]]), intercepts=np.array([0.5, 0.25]), silent=np.array([-3.0, 3])
+)
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message `day` days after the start."""
+
+    day: float
+    text: str
+    actor: str = "customer"
+    channel: str = "chat"
+    action: str = "wrote"
+    event_id: str | None = None
+    recorded_at: datetime | None = None
+    value: float | None = None
+    campaign: str | None = None
+    variant: str | None = None
+    conversation_id: str | None = None
+
+    @property
+    def occurred_at(self) -> datetime:
+        return START + timedelta(days=self.day)
+
+
+def rows_of(offsets: list[int], column: list[int], value: list[float]) -> PhraseRows:
+    return PhraseRows(np.array(offsets), np.array(column, dtype=np.int32), np.array(value, dtype=np.float32))
+
+
+def test_log_odds_of_three_rows() -> None:
+    rows = rows_of([0, 2, 2, 3], [0, 2, 1], [1, 0.5, -1])
+
+    assert HEAD.log_odds(rows).tolist() == [[1.5, 1.25], [-3.0, 3.0], [-1.5, 0.25]]
+
+
+def test_no_rows_have_no_log_odds() -> None:
+    assert HEAD.log_odds(rows_of([0], [], [])).shape == (0, 2)
+
+
+def test_a_row_alone_has_the_log_odds_it_has_among_others() -> None:
+    random = np.random.default_rng(4)
+    head = PhraseHead(random.normal(size=(4, 900)), random.normal(size=4), random.normal(size=4))
+    dense = np.where(random.random((50, 900)) < 0.1, random.normal(size=(50, 900)), 0).astype(np.float32)
+    row, column = np.nonzero(dense)
+    rows = PhraseRows(np.searchsorted(row, np.arange(51)), column.astype(np.int32), dense[row, column])
+    alone = [
+        rows_of([0, stop - start], column[start:stop].tolist(), rows.value[start:stop].tolist())
+        for start, stop in zip(rows.offsets[:-1], rows.offsets[1:], strict=True)
+    ]
+
+    assert np.concatenate([head.log_odds(of) for of in alone]).tolist() == head.log_odds(rows).tolist()
+    assert head.log_odds(rows) == pytest.approx(dense @ head.weights.T + head.intercepts, abs=1e-9)
+
+
+PHRASES = Phrases(("price", "why"), np.array([1.0, 1.0]))
+
+
+def effects_of(head: PhraseHead, output: int, *messages: Message) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The effects of one customer's messages at day 100, and the log-odds."""
+    log = EventLog.from_records([("ada", messages)])
+    as_of_us = np.array([(START + timedelta(days=100)).timestamp() * 1e6], dtype=np.int64)
+    read = last_messages(log, np.zeros(len(log), dtype=np.bool_), np.zeros(1, dtype=np.int64), as_of_us)
+    rows = phrase_rows(log, read, as_of_us, PHRASES)
+    own, company = message_effects(head, output, rows, view_phrases(log, read, as_of_us, PHRASES))
+    return own, company, head.log_odds(rows)
+
+
+def test_a_phrase_is_shared_by_the_messages_that_hold_it() -> None:
+    """Views of own, last own, lately, company; only "price" weighs, alone in its views, so each value is 1."""
+    head = PhraseHead(np.array([[3.0, 0, 10, 0, 0, 0, 100, 0]]), np.array([0.5]), np.array([9.0]))
+    said = [
+        Message(1, "price price"),
+        Message(50, "Price!"),
+        Message(51, "x", "company"),
+        Message(60, "price", "company"),
+    ]
+    own, company, log_odds = effects_of(head, 0, *said)
+
+    assert own[0, :3].tolist() == pytest.approx([1 + 10 / 3, 2 + 20 / 3, 0])
+    assert company[0, :3].tolist() == [100, 0, 0]
+    assert log_odds.tolist() == [[113.5]]
+    assert (own.shape, company.shape) == ((1, MOST_MESSAGES), (1, MOST_MESSAGES))
+
+
+def test_effects_and_the_intercept_sum_to_the_log_odds() -> None:
+    random = np.random.default_rng(5)
+    head = PhraseHead(random.normal(size=(2, 8)), random.normal(size=2), random.normal(size=2))
+    texts = [" ".join(random.choice(["price", "why", "x"], size=6)) for _ in range(50)]
+    said = [Message(i * 2, text, "company" if i % 2 else "customer") for i, text in enumerate(texts)]
+    for output in range(2):
+        own, company, log_odds = effects_of(head, output, *said)
+        assert own.sum() + company.sum() + head.intercepts[output] == pytest.approx(log_odds[0, output], abs=1e-9)
+
+
+def test_messages_without_phrases_add_nothing() -> None:
+    own, company, log_odds = effects_of(PhraseHead(np.ones((1, 8)), np.ones(1), np.zeros(1)), 0, Message(1, "x"))
+
+    assert not own.any()
+    assert not company.any()
+    assert log_odds.tolist() == [[0.0]]
