@@ -87,7 +87,7 @@ SIX: list[History] = [
     ("cid", [Touch(ago(364))]),
 ]
 MARKET = surveyed(SIX, AS_OF)
-OWN = [feature.name for feature in MARKET_FEATURES[:AFTER_MIXES]]
+OWN = [feature.name for feature in MARKET_FEATURES]
 
 
 def test_every_feature_of_one_of_six_touchpoints() -> None:
@@ -133,10 +133,8 @@ def test_a_touchpoint_counts_from_the_microsecond_it_is_known(late: Touch) -> No
 def test_a_row_reads_the_latest_survey_that_is_not_later() -> None:
     market = surveyed(SIX, ago(10), ago(2))
     rows = rows_of(market, SIX, [(1, moment) for moment in (ago(10) - ONE_US, ago(10), ago(2) - ONE_US, ago(2))])
-    earlier, later = (
-        rows_of(surveyed(SIX, only), SIX, [(1, moment)])[0]
-        for only, moment in ((ago(10), ago(2) - ONE_US), (ago(2), ago(2)))
-    )
+    (earlier,) = rows_of(surveyed(SIX, ago(10)), SIX, [(1, ago(2) - ONE_US)])
+    (later,) = rows_of(surveyed(SIX, ago(2)), SIX, [(1, ago(2))])
 
     assert np.isnan(rows[0]).all()
     np.testing.assert_array_equal(rows[2], earlier)
@@ -241,7 +239,7 @@ def test_ranks_shares_and_distances_lie_between_0_and_1_and_ranks_of_a_market_ar
     market = surveyed(named, as_of)
     rows = rows_of(market, named, [(i, as_of) for i in range(len(crowd))])
 
-    assert ((rows[:, :AFTER_MIXES] >= 0) & (rows[:, :AFTER_MIXES] <= 1) | np.isnan(rows[:, :AFTER_MIXES])).all()
+    assert ((rows >= 0) & (rows <= 1) | np.isnan(rows)).all()
     recent = [i for i, (_, history) in enumerate(named) if _seen_within_365d(history, as_of)]
     if recent:
         np.testing.assert_allclose(rows[recent, :5].mean(axis=0), 0.5, rtol=1e-6)
