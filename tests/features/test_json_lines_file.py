@@ -62,7 +62,7 @@ def test_objects_are_read_as_text(tmp_path: Path, content: bytes, rows: list[tup
 )
 def test_a_line_without_an_object_is_broken(tmp_path: Path, line: bytes, code: str) -> None:
     table = read(tmp_path, b'{"a":"1","b":"2"}\n\n' + line + b'\n{"a":"3"}\n')
-    assert table.frame.rows() == [("1", "2", 1), ("3", None, 3)]
+    assert table.frame.select("a", "b", "row").rows() == [("1", "2", 1), ("3", None, 3)]
     assert table.broken.rows() == [(2, code)]
 
 

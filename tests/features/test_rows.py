@@ -148,9 +148,10 @@ def test_words_in_a_recorded_stage_are_not_a_message() -> None:
     embed, touches = ToyEmbed(), [Touch(1), Touch(2, "crm", "stage: keen", "A note", "company")]
     vocabulary = replace(VOCABULARY, stages=("keen", "won"))
     log = EventLog.from_records([("ada", touches)])
-    rows = build_rows(log, vocabulary, np.zeros(2, dtype=np.bool_), np.array([0]), np.array([to_us(at(3))]), embed)
+    anchors, hidden = embed_anchors({}, embed), np.zeros(2, dtype=np.bool_)
+    rows = build_rows(log, vocabulary, hidden, np.array([0]), np.array([to_us(at(3))]), embed, anchors)
 
-    assert embed.asked == list(TONE_SENTENCES)
+    assert embed.asked == TONE_SENTENCES
     np.testing.assert_array_equal(
         rows.features, build(EventLog.from_records([("ada", touches[:1])]), [0], [at(3)], ToyEmbed()).features
     )
