@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,10 @@ from features.journey import Journey, conversion_column, load_journey
 from features.labels_file import Labels, read_labels
 from features.rows import Embed
 from features.touchpoints import read_touchpoints
+from models.journey_model import Asked, Reader
 from training.embedder_export import exported_embedder
 from training.evaluate import MODEL, PREVALENCE, RECENCY, Forecasts, forecast_rows, gains_over_recency, judge
-from training.fit import fit
+from training.fit import fit_read, learn_reader
 from training.labels import LabelledRows, rows_by_labels
 from training.metrics import ConversionVerdict, Estimate
 from training.verdict_table import verdict_table
@@ -35,6 +36,8 @@ from training.verdict_table import verdict_table
 DATA_SETS = ("bank_loans", "grocery_coupons", "donations", "pizza_requests", "lean_community")
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SEED = 0
+
+Seen = Callable[[Reader, Asked], Asked]
 
 console = Console()
 
@@ -66,19 +69,28 @@ class DataSet:
             yield np.flatnonzero(split != name), np.flatnonzero(split == name)
 
 
-def pooled_forecasts(data: DataSet, embed: Embed | None) -> tuple[Int64s, Forecasts]:
-    """Forecast each part by a model fitted on the others: the rows forecast, and what was said of them."""
-    asked_rows, stage, conversion, days, decided = [], [], [], [], []
+def pooled_forecasts(
+    data: DataSet, embed: Embed | None, seen: Seen = lambda _, asked: asked
+) -> tuple[Int64s, Forecasts]:
+    """Forecast each part by a model fitted on the others: the rows forecast, and what was said of them.
+
+    `seen` says what of the rows that a reader has read is shown to the model.
+    """
+    asked_rows, forecasts = [], []
     for train_rows, test_rows in data.parts():
-        model = fit(data.rows.take(train_rows), data.log, data.journey, embed, SEED)
-        test = data.rows.take(test_rows)
-        forecasts = forecast_rows(model, model.reader.read(data.log, test.customer, test.as_of_us, embed))
+        train, test = data.rows.take(train_rows), data.rows.take(test_rows)
+        reader = learn_reader(train, data.log, data.journey, embed is not None)
+        shown = seen(reader, reader.read(data.log, train.customer, train.as_of_us, embed))
+        model = fit_read(train, reader, shown, SEED)
+        asked = seen(reader, reader.read(data.log, test.customer, test.as_of_us, embed))
+        forecasts.append(forecast_rows(model, asked))
         asked_rows.append(test_rows)
-        stage.append(forecasts.stage)
-        conversion.append(forecasts.conversion)
-        days.append(forecasts.days_since_own_last)
-        decided.append(forecasts.decided)
-    return np.concatenate(asked_rows), Forecasts(_pool(stage), _pool(conversion), np.concatenate(days), _pool(decided))
+    return np.concatenate(asked_rows), Forecasts(
+        stage=_pool([of_part.stage for of_part in forecasts]),
+        conversion=_pool([of_part.conversion for of_part in forecasts]),
+        days_since_own_last=np.concatenate([of_part.days_since_own_last for of_part in forecasts]),
+        decided=_pool([of_part.decided for of_part in forecasts]),
+    )
 
 
 def _pool(parts: list[Any]) -> Any:
@@ -104,7 +116,7 @@ def main() -> None:
     for name in arguments.only:
         started = time.perf_counter()
         data = DataSet.read(arguments.data / name)
-        rows, forecasts = pooled_forecasts(data, _embed(data.log, arguments.embedder))
+        rows, forecasts = pooled_forecasts(data, embed_of(data.log, arguments.embedder))
         judgement = judge(forecasts, data.rows.take(rows), data.rows.horizons_days, data.journey, SEED)
         for target, verdicts in judgement.conversion.items():
             for contender in (MODEL, RECENCY, PREVALENCE):
@@ -132,7 +144,7 @@ def _signed(figure: Estimate) -> str:
     return f"{figure.value:+.3f} [dim]{figure.low:+.3f} to {figure.high:+.3f}[/]"
 
 
-def _embed(log: EventLog, source: str) -> Embed | None:
+def embed_of(log: EventLog, source: str) -> Embed | None:
     if source == "none" or not log.texts:
         return None
     embedder = Embedder.with_cache(exported_embedder(source), threads=2)

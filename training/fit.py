@@ -15,7 +15,7 @@ from features.rows import Embed
 from features.stage_records import stage_records
 from features.stage_rules import evidence_rows
 from features.vocabulary import learn_vocabulary
-from models.journey_model import JourneyModel, Reader
+from models.journey_model import Asked, JourneyModel, Reader
 from models.reliability import learn_usual_range
 from training.boosting import telling_columns
 from training.fit_conversion import fit_conversion
@@ -33,13 +33,24 @@ def fit(
     Calibration, intervals and the number of trees come from five person-wise folds of the rows. Deterministic for a
     seed on one machine. Raises BadData where there is nothing to learn, or too few conversions.
     """
+    reader = learn_reader(rows, log, journey, embed is not None)
+    return fit_read(rows, reader, reader.read(log, rows.customer, rows.as_of_us, embed), seed, report)
+
+
+def learn_reader(rows: LabelledRows, log: EventLog, journey: Journey, reads_text: bool) -> Reader:
+    """How touchpoints will be read: the kinds and phrases that some row may know, and the market, by day."""
     usable = _usable(rows, log, journey)
     vocabulary = learn_vocabulary(log, usable, journey.stages, journey.features)
+    phrases = learn_phrases(log, usable & ~stage_records(log, journey.stages)) if reads_text else None
     nothing = no_market(vocabulary, journey)
-    phrases = None if embed is None else learn_phrases(log, usable & ~stage_records(log, journey.stages))
-    blind = Reader(journey, vocabulary, embed is not None, rows.stage_by_rule, nothing, rows.stage_by_record, phrases)
-    reader = replace(blind, market=blind.survey(log, survey_moments(rows.as_of_us, int(log.known_us.max(initial=0)))))
-    asked = reader.read(log, rows.customer, rows.as_of_us, embed)
+    blind = Reader(journey, vocabulary, reads_text, rows.stage_by_rule, nothing, rows.stage_by_record, phrases)
+    moments_us = survey_moments(rows.as_of_us, int(log.known_us.max(initial=0)))
+    return replace(blind, market=blind.survey(log, moments_us))
+
+
+def fit_read(rows: LabelledRows, reader: Reader, asked: Asked, seed: int, report: Report = silent) -> JourneyModel:
+    """Fit on rows that `reader` has read; raises what `fit` raises."""
+    journey = reader.journey
     folds = person_folds(rows.customer_id, FOLDS, seed)
     stage = fit_stage(asked.stage, rows.stage, len(journey.stages), folds, seed, report)
     conversion = fit_conversion(asked.conversion, rows.horizons_days, rows.converted, folds, seed, report)
