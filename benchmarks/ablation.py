@@ -1,6 +1,6 @@
 """What each part of the features earns: forecasts from touchpoints, text or market alone, from two, and from all.
 
-The same rows, folds and settings as in `benchmarks.quality`; what is left out is unknown in training and forecast alike.
+Rows, folds and settings are those of `benchmarks.quality`; what is left out is unknown in training and forecast alike.
 """
 
 from __future__ import annotations
