@@ -149,7 +149,8 @@ class JourneyModel:
         stage = decided = plausible = conversion = low = high = percentile = None
         if self.stage is not None:
             stage = self.stage.probabilities(asked.stage, nothing_known)
-            decided, plausible = self.stage.decided(stage), self.stage.plausible(stage)
+            decided = self.stage.decided(stage, nothing_known)
+            plausible = self.stage.plausible(stage, decided)
         if self.conversion is not None:
             conversion = self.conversion.probabilities(asked.conversion, nothing_known)
             low, high = self.conversion.bounds(conversion)

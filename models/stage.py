@@ -47,24 +47,25 @@ class StageModel:
             result[:, self.classes] = np.where(nothing_known[:, None], self.shares, learnt)
         return result
 
-    def decided(self, probabilities: Floats) -> Int64s:
+    def decided(self, probabilities: Floats, nothing_known: Bools) -> Int64s:
         """The one stage to name: that of the greatest weighed probability. Shape (rows,), indices of the journey.
 
         The likeliest stage is right most often, yet hardly ever a rare one; the weights give the rare ones their due.
+        Of whom nothing is known, the likeliest is named: there is no evidence to weigh.
         """
-        weighed = probabilities[:, self.classes] * self.decision
-        named: Int64s = self.classes[weighed.argmax(axis=1)]
+        weights = np.where(nothing_known[:, None], 1.0, self.decision)
+        named: Int64s = self.classes[(probabilities[:, self.classes] * weights).argmax(axis=1)]
         return named
 
-    def plausible(self, probabilities: Floats) -> Bools:
+    def plausible(self, probabilities: Floats, decided: Int64s) -> Bools:
         """The stages that cannot be ruled out: 90 % of the customers of each stage have it in their set.
 
-        Shape (rows, n_stages); the likeliest and the named stage are always in.
+        Shape (rows, n_stages); the likeliest stage and the one that was named are always in.
         """
         least = np.full(self.n_stages, np.inf)
         least[self.classes] = self.thresholds
         stages = np.arange(self.n_stages)
-        named = (probabilities.argmax(axis=1)[:, None] == stages) | (self.decided(probabilities)[:, None] == stages)
+        named = (probabilities.argmax(axis=1)[:, None] == stages) | (decided[:, None] == stages)
         plausible: Bools = (probabilities >= least) | named
         return plausible
 
