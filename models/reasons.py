@@ -24,10 +24,11 @@ REST = "(everything else)"
 
 @dataclass(frozen=True)
 class Reason:
-    """One effect on the log-odds of converting within the first horizon; `event_id` names a message that caused it.
+    """One effect on the log-odds of converting within the first horizon.
 
     All that is measured of one kind of touchpoint is one reason, called by the measure that moved the score most and
-    with its value: a marketer asks what the visits did, not what their count in 30 days did beside that in 90.
+    with its value: a marketer asks what the visits did, not what their count in 30 days did beside that in 90. All that
+    was said is one reason too: `event_id` names the message that moved the score most, `value` is that one's effect.
     """
 
     feature: str
@@ -145,15 +146,15 @@ def _of_features(catalog: list[Feature], groups: list[Int64s], values: Floats, e
 
 
 def _of_messages(messages: Messages | None, log: EventLog, effects: _Effects, row: int) -> list[Reason]:
+    """All that was said is one reason, and the message that moved the score most stands for it."""
     if messages is None:
         return []
-    sides = ((messages.own[row], effects.own[row]), (messages.company[row], effects.company[row]))
-    return [
-        Reason(WORDS, None, float(effect), log.event_ids[event])
-        for events, of_events in sides
-        for event, effect in zip(events, of_events, strict=True)
-        if event >= 0 and effect != 0.0
-    ]
+    events = np.concatenate([messages.own[row], messages.company[row]])
+    moved = np.concatenate([effects.own[row], effects.company[row]])
+    strongest = int(np.abs(moved).argmax())
+    if moved[strongest] == 0.0:
+        return []
+    return [Reason(WORDS, float(moved[strongest]), float(moved.sum()), log.event_ids[events[strongest]])]
 
 
 def _strongest(reasons: list[Reason]) -> list[Reason]:

@@ -76,7 +76,7 @@ def endpoint(folder: Path) -> Iterator[str]:
 
 def test_there_is_no_command_that_these_tests_leave_out() -> None:
     assert [command.split()[0] for command in COMMANDS] == [
-        "make", "make", "source", *["journeycast"] * 5, "curl", "journeycast",
+        "make", "make", "source", *["journeycast"] * 6, "curl", "journeycast",
     ]  # fmt: skip
 
 
@@ -104,6 +104,12 @@ def test_every_feature_is_told_in_words(folder: Path) -> None:
     printed = _run("features", folder)
     assert "any touchpoint: times in 7 days" in printed
     assert "Standard deviation of the gaps." in printed
+
+
+def test_a_fresher_market_is_told_and_written(folder: Path) -> None:
+    printed = _run("market", folder)
+    assert "conversion rate" in printed
+    assert (folder / "try" / "market").is_file()
 
 
 def test_the_endpoint_answers_the_curl_command(endpoint: str) -> None:

@@ -76,7 +76,7 @@ def scores(market: Market, tmp_path_factory: pytest.TempPathFactory) -> list[Row
 def scored(market: Market, touchpoints: pl.DataFrame, folder: Path) -> list[Row]:
     """As a batch scores them: from a file, everybody in it, with reasons."""
     touchpoints.write_parquet(folder / "touchpoints.parquet")
-    order = Order([folder / "touchpoints.parquet"], to_us(market.as_of), None, [], True, 0.05, 2 * 10**9)
+    order = Order([folder / "touchpoints.parquet"], to_us(market.as_of), None, [], True, 0.05, 16 * 10**9)
     score_list(market.scorer, order, folder / "scores.parquet", None, lambda *_: None)
     return pl.read_parquet(folder / "scores.parquet").to_dicts()
 

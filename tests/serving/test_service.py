@@ -39,7 +39,7 @@ STARTING_S = 120
 SERVERS: list[int] = []  # processes that were started
 SERVE = """
 import sys, pathlib, serving.service
-serving.service.serve(pathlib.Path(sys.argv[1]), port=int(sys.argv[2]), market=pathlib.Path(sys.argv[3]))
+serving.service.serve(pathlib.Path(sys.argv[1]), port=int(sys.argv[2]))
 """
 JSON = {"Content-Type": "application/json"}
 TOUCHPOINT = {"occurred_at": "2026-01-05T00:00:00Z", "channel": "web", "action": "viewed"}
@@ -125,21 +125,21 @@ def market(bundle: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(served: Path, market: Path, log: Path) -> Iterator[httpx.Client]:
+def server(served: Path, log: Path) -> Iterator[httpx.Client]:
     port = free_port()
     quick = {"JOURNEYCAST_SERVE_WATCH_S": "0.1", "JOURNEYCAST_SERVE_DRAIN_S": "0.1"}
-    with running([sys.executable, "-c", SERVE, str(served), str(port), str(market)], port, log, **quick) as process:
+    with running([sys.executable, "-c", SERVE, str(served), str(port)], port, log, **quick) as process:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as caller:
             yield caller
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=STARTING_S) == 0
 
 
-def test_the_server_gives_the_scorers_numbers(server: httpx.Client, bundle: Path, market: Path) -> None:
+def test_the_server_gives_the_scorers_numbers(server: httpx.Client, bundle: Path) -> None:
     customers = [{"customer_id": "a", "touchpoints": [TOUCHPOINT]}, {"customer_id": "b", "touchpoints": []}]
     response = server.post("/score", json={"as_of": AS_OF.isoformat(), "customers": customers})
     touchpoints = [Touchpoint(datetime(2026, 1, 5, tzinfo=UTC), "web", "viewed")]
-    scorer = Scorer.load(bundle, market=market)
+    scorer = Scorer.load(bundle)
     rows = scorer.score_histories([("a", touchpoints), ("b", [])], to_us(AS_OF))
     assert response.json() == {
         "model_version": scorer.model_version,
@@ -149,8 +149,18 @@ def test_the_server_gives_the_scorers_numbers(server: httpx.Client, bundle: Path
     assert [score["reliability"] for score in response.json()["scores"]] == ["little_data", "no_data"]
 
 
-def test_the_server_describes_its_model(server: httpx.Client, bundle: Path, market: Path) -> None:
-    assert server.get("/model").json() == json.loads(json.dumps(Scorer.load(bundle, market=market).describe()))
+def test_the_server_describes_its_model(server: httpx.Client, bundle: Path) -> None:
+    assert server.get("/model").json() == json.loads(json.dumps(Scorer.load(bundle).describe()))
+
+
+def test_a_fresher_market_is_used_and_named(bundle: Path, market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from serving import service
+
+    monkeypatch.setattr(service, "SETTINGS", Settings(bundle=bundle, market=market))
+    opened = service._open(bundle)
+
+    assert opened.describe() == Scorer.load(bundle, market=market).describe()
+    assert opened.model_version != Scorer.load(bundle).model_version
 
 
 @pytest.mark.parametrize("path", ["/docs.json", "/schema.json", "/static_content/index.css", "/healthz", "/score/"])
