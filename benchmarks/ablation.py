@@ -6,6 +6,7 @@ Rows, folds and settings are those of `benchmarks.quality`; what is left out is 
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from training.evaluate import MODEL, judge
 
 PARTS = ("touchpoints", "text", "market")
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 150)  # in a file, no figure is cut
 
 
 def only(parts: tuple[str, ...]) -> Seen:

@@ -7,6 +7,7 @@ configuration serves all sets. Each distinct message is embedded once on a machi
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ SEED = 0
 
 Seen = Callable[[Reader, Asked], Asked]
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 150)  # in a file, no figure is cut
 
 
 @dataclass(frozen=True, eq=False)
