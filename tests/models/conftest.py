@@ -14,20 +14,24 @@ from features.aggregate import Float32s
 from features.event_log import EventLog, Floats, Int64s, to_us
 from features.journey import DEFAULT_JOURNEY
 from features.market import no_market
-from features.rows import Embed
+from features.phrases import learn_phrases
+from features.rows import Embed, FeatureRows
 from features.simulate import simulate
 from features.stage_rules import stages_at
 from features.touchpoints import drop_duplicates
 from features.vocabulary import learn_vocabulary
-from models.calibration import Sigmoid
+from models.calibration import Blend
 from models.conversion import ConversionModel, Hazard
 from models.intervals import VennAbers
 from models.journey_model import Asked, JourneyModel, Reader
 from models.linear_head import LinearHead
+from models.phrase_head import PhraseHead
+from models.rank_line import RankLine
 from models.reliability import learn_usual_range
 from models.stage import StageModel
 from models.trees import Trees
 from training.boosting import grow, telling_columns
+from training.rank_lines import rank_grid
 
 DIMENSION = 8
 POOLS = 3 * DIMENSION
@@ -65,7 +69,9 @@ def rows(log: EventLog) -> tuple[Int64s, Int64s]:
 @pytest.fixture(scope="session")
 def reader(log: EventLog) -> Reader:
     vocabulary = learn_vocabulary(log, np.ones(len(log), dtype=np.bool_), DEFAULT_JOURNEY.stages)
-    blind = Reader(DEFAULT_JOURNEY, vocabulary, True, True, no_market(vocabulary, DEFAULT_JOURNEY))
+    phrases = learn_phrases(log, np.ones(len(log), dtype=np.bool_))
+    nothing = no_market(vocabulary, DEFAULT_JOURNEY)
+    blind = Reader(DEFAULT_JOURNEY, vocabulary, True, True, nothing, phrases=phrases)
     moment = np.array([to_us(datetime(2025, 1, 1, tzinfo=UTC))], dtype=np.int64)
     return replace(blind, market=blind.survey(log, moment))
 
@@ -85,10 +91,10 @@ def model(reader: Reader, log: EventLog, rows: tuple[Int64s, Int64s], asked: Ask
     spoke = (asked.conversion.pools[:, 0] > 0).astype(np.int8)
     begun = np.zeros((len(stage), 1))
     hazards = tuple(
-        Hazard(start, grow(features, target, begun, columns, SMALL | {"objective": "binary"}, 12, 0), sigmoid)
-        for target, start, sigmoid in [
-            (bought, Sigmoid(0.7, -0.4), Sigmoid(1.3, -0.9)),
-            (spoke, Sigmoid(0.5, 0.1), Sigmoid(0.8, -1.1)),
+        Hazard(words, grow(features, target, begun, columns, SMALL | {"objective": "binary"}, 12, 0), line, blend)
+        for target, words, line, blend in [
+            (bought, Blend((0.7, 0.4), -0.4), line_of(features, columns), Blend((1.3, 1.3, 0.9), -0.9)),
+            (spoke, Blend((0.5, 0.2), 0.1), None, Blend((0.8, 0.8, 0.0), -1.1)),
         ]
     )
     of_stage = SMALL | {"objective": "multiclass", "num_class": 4}
@@ -99,9 +105,12 @@ def model(reader: Reader, log: EventLog, rows: tuple[Int64s, Int64s], asked: Ask
             classes=np.arange(4),
             shares=np.array([0.4, 0.3, 0.2, 0.1]),
             trees=grow(asked.stage.features, stage, np.zeros((len(stage), 4)), columns, of_stage, 6, 0),
-            temperature=0.8,
+            start=np.array([1.0, 0.5]),
+            blend=np.array([0.8, 0.8]),
+            decision=np.array([1.0, 2.0, 3.0, 4.0]),
             thresholds=np.array([0.3, 0.1, 0.2, 0.25]),
             text_head=head(outputs=4),
+            phrase_head=phrase_head(4, asked.stage),
         ),
         conversion=ConversionModel(
             horizons_days=(30, 90),
@@ -110,6 +119,7 @@ def model(reader: Reader, log: EventLog, rows: tuple[Int64s, Int64s], asked: Ask
             base_log_odds=np.log(np.array([1 / 9, 1 / 4])),
             reference=np.linspace(0.05, 0.95, 19),
             text_head=head(outputs=1),
+            phrase_head=phrase_head(1, asked.conversion),
         ),
         usual=learn_usual_range(features, columns),
         about={"seed": 3, "quality": {"conversion_30d/roc_auc": 0.75}},
@@ -128,6 +138,16 @@ def stump() -> Trees:
 def head(outputs: int) -> LinearHead:
     random = np.random.default_rng(outputs)
     return LinearHead(random.normal(size=(outputs, POOLS)), np.full(outputs, 0.2), np.full(outputs, -0.6))
+
+
+def phrase_head(outputs: int, rows: FeatureRows) -> PhraseHead:
+    random, width = np.random.default_rng(outputs + 10), rows.phrases.width
+    return PhraseHead(random.normal(size=(outputs, width)), np.full(outputs, 0.1), np.full(outputs, -0.3))
+
+
+def line_of(features: Float32s, columns: Int64s) -> RankLine:
+    weights = np.random.default_rng(2).normal(size=(1, len(columns))) / len(columns)
+    return RankLine(columns, rank_grid(features[:, columns]), LinearHead(weights, np.array([0.3]), np.array([-0.2])))
 
 
 def interval(width: float) -> VennAbers:

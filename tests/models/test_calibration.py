@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
-from models.calibration import Sigmoid, fit_sigmoid, fit_temperature
+from models.calibration import Blend, Sigmoid, fit_blend, fit_class_blend, fit_sigmoid
 
 outcomes = st.lists(st.tuples(st.floats(-20, 20), st.booleans()), min_size=1, max_size=30)
 
@@ -52,16 +52,67 @@ def test_any_outcomes_give_a_finite_rising_line(rows: list[tuple[float, bool]]) 
     assert np.isfinite([fitted.slope, fitted.intercept]).all()
 
 
+def test_a_blend_is_a_weighed_sum() -> None:
+    raw = np.array([[1.0, 10.0], [-2.0, 0.5]])
+
+    assert Blend((2.0, 0.5), -1.0).log_odds(raw).tolist() == [6.0, -4.75]
+    assert Blend((), 0.25).log_odds(raw[:, :0]).tolist() == [0.25, 0.25]
+
+
+def test_known_weights_are_found_again() -> None:
+    random = np.random.default_rng(7)
+    raw = random.normal(size=(40_000, 2)) * [1.0, 5.0]
+    fitted = fit_blend(raw, random.random(40_000) < expit(raw @ [1.5, 0.2] - 1.0))
+
+    assert fitted.weights == pytest.approx((1.5, 0.2), abs=0.06)
+    assert fitted.intercept == pytest.approx(-1.0, abs=0.06)
+
+
+def test_a_score_that_misleads_or_never_varies_gets_no_say() -> None:
+    happened = np.arange(60) % 2 == 0
+    telling = np.where(np.arange(60) % 10 < 8, np.where(happened, 1.0, -1.0), 0.0)
+    fitted = fit_blend(np.column_stack([telling, -telling, np.zeros(60)]), happened)
+
+    assert fitted.weights[0] > 1
+    assert fitted.weights[1] == 0
+    assert np.isfinite(fitted.weights[2])
+
+
+def test_twins_say_together_what_one_says_alone() -> None:
+    random = np.random.default_rng(8)
+    raw = random.normal(size=2000)
+    happened = random.random(2000) < expit(raw)
+    alone, twins = fit_sigmoid(raw, happened), fit_blend(np.column_stack([raw, raw]), happened)
+
+    assert sum(twins.weights) == pytest.approx(alone.slope, abs=1e-3)
+
+
+@given(outcomes)
+def test_any_outcomes_give_finite_weights_not_below_0(rows: list[tuple[float, bool]]) -> None:
+    raw = np.array([[score, -score] for score, _ in rows])
+    fitted = fit_blend(raw, np.array([happened for _, happened in rows]))
+
+    assert min(fitted.weights) >= 0
+    assert np.isfinite([*fitted.weights, fitted.intercept]).all()
+
+
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
 def test_a_known_temperature_is_found_again(factor: float) -> None:
     random = np.random.default_rng(6)
     log_odds = random.normal(size=(20_000, 3)) * 1.5
     chosen = (random.random((20_000, 1)) > softmax(log_odds, axis=1).cumsum(axis=1)).sum(axis=1)
 
-    assert fit_temperature(log_odds / factor, chosen) == pytest.approx(factor, rel=0.05)
+    assert fit_class_blend(log_odds[None] / factor, chosen) == pytest.approx([factor], rel=0.05)
 
 
-def test_class_scores_that_mislead_are_made_faint() -> None:
-    misleading = np.array([[4.0, 0.0], [0.0, 4.0]])
+def test_the_factors_of_two_sources_are_found_again() -> None:
+    random = np.random.default_rng(9)
+    sources = random.normal(size=(2, 20_000, 3))
+    chances = softmax(1.5 * sources[0] + 0.5 * sources[1], axis=1)
+    chosen = (random.random((20_000, 1)) > chances.cumsum(axis=1)).sum(axis=1)
 
-    assert fit_temperature(misleading, np.array([1, 0])) == pytest.approx(np.exp(-3), rel=0.01)
+    assert fit_class_blend(sources, chosen) == pytest.approx([1.5, 0.5], abs=0.05)
+
+
+def test_class_scores_that_mislead_get_no_say() -> None:
+    assert fit_class_blend(np.array([[[4.0, 0.0], [0.0, 4.0]]]), np.array([1, 0])).tolist() == [0]

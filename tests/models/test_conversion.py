@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.special import expit
 
+from features.phrases import PhraseRows
 from features.rows import FeatureRows
-from models.calibration import Sigmoid
+from models.calibration import Blend
 from models.conversion import ConversionModel, Hazard, cumulative
 from models.intervals import VennAbers
 from models.journey_model import Asked, JourneyModel
 from models.linear_head import LinearHead
+from models.phrase_head import PhraseHead
+from models.rank_line import RankLine
 from models.trees import Trees
 
 KNOWN = np.zeros(2, dtype=np.bool_)
@@ -30,13 +33,14 @@ def simple(stump: Trees) -> ConversionModel:
     return ConversionModel(
         horizons_days=(30, None),
         hazards=(
-            Hazard(Sigmoid(0.0, 1.0), stump, Sigmoid(2.0, 0.0)),
-            Hazard(Sigmoid(0.0, 0.0), stump, Sigmoid(0.5, 0.0)),
+            Hazard(Blend((), 1.0), stump, None, Blend((2.0, 2.0, 1.0), 0.0)),
+            Hazard(Blend((), 0.0), stump, None, Blend((0.5, 0.5, 1.0), 0.0)),
         ),
         intervals=(everything, everything),
         base_log_odds=np.log([1 / 9, 1 / 4]),
         reference=np.array([0.1, 0.2, 0.2, 0.4]),
         text_head=None,
+        phrase_head=None,
     )
 
 
@@ -61,19 +65,45 @@ def test_two_customers_by_hand(simple: ConversionModel) -> None:
 
 def test_words_move_the_start(simple: ConversionModel) -> None:
     head = LinearHead(np.array([[3.0, 0.0]]), np.array([0.5]), np.array([-1.0]))
-    told = replace(simple, hazards=(replace(simple.hazards[0], start=Sigmoid(2.0, 1.0)), simple.hazards[1]))
-    told = replace(told, text_head=head)
+    first, second = (replace(hazard, words=Blend((2.0,), 1.0)) for hazard in simple.hazards)
+    told = replace(simple, hazards=(first, second), text_head=head)
     said = rows(0, 0, pools=[[1, 0], [0, 0]])
 
-    assert told.words(said).tolist() == [3.5, -1.0]
+    assert told.said(said).tolist() == [[3.5], [-1.0]]
     assert told.probabilities(said, KNOWN)[:, 0] == pytest.approx(expit([2 * (-2 + 2 * 3.5 + 1), 2 * (-2 - 2 + 1)]))
 
 
 def test_without_a_head_or_without_pools_words_say_nothing(simple: ConversionModel) -> None:
     head = LinearHead(np.array([[3.0]]), np.array([0.5]), np.array([-1.0]))
 
-    assert simple.words(rows(0, 1, pools=[[1], [1]])).tolist() == [0, 0]
-    assert replace(simple, text_head=head).words(rows(0, 1)).tolist() == [0, 0]
+    assert simple.said(rows(0, 1, pools=[[1], [1]])).shape == (2, 0)
+    assert replace(simple, text_head=head).said(rows(0, 1)).shape == (2, 0)
+
+
+def test_phrases_and_ranks_are_added(simple: ConversionModel) -> None:
+    head = PhraseHead(np.array([[1.0, -3.0]]), np.array([0.25]), np.array([-1.0]))
+    line = RankLine(
+        np.zeros(1, dtype=np.int64), np.float32([[0, 1]]), LinearHead(np.ones((1, 1)), np.ones(1), np.zeros(1))
+    )
+    first, second = (replace(hazard, words=Blend((1.0,), 0.0), line=line) for hazard in simple.hazards)
+    told = replace(simple, hazards=(first, second), phrase_head=head)
+    phrases = PhraseRows(np.array([0, 1, 1]), np.int32([1]), np.float32([0.5]), 2)
+    said = replace(rows(0, 1), phrases=phrases)
+
+    assert told.said(said).tolist() == [[-1.25], [-1.0]]
+    # 0 lies half way between below and not above of two points: a rank of -0.25; 1 one of 0.25.
+    assert told.probabilities(said, KNOWN)[:, 0] == pytest.approx(expit([2 * (-2 - 1.25) + 0.75, 2 * (2 - 1) + 1.25]))
+
+
+def test_bounds_hold_the_probability_and_never_fall_with_the_horizon(simple: ConversionModel) -> None:
+    narrow = VennAbers(np.array([0.0, 1.0]), np.array([0.0, 0.2]), np.array([0.1, 0.3]))
+    wide = VennAbers(np.array([0.0, 1.0]), np.array([0.4, 0.5]), np.array([0.6, 1.0]))
+    low, high = replace(simple, intervals=(wide, narrow)).bounds(np.array([[0.5, 0.6], [0.0, 0.0]]))
+
+    assert low[0] == pytest.approx([0.45, 0.45])
+    assert high[0] == pytest.approx([0.8, 0.8])
+    assert low[1] == pytest.approx([0, 0])
+    assert high[1] == pytest.approx([0.6, 0.6])
 
 
 def test_of_whom_nothing_is_known_the_base_rate_is_said(simple: ConversionModel) -> None:
@@ -105,7 +135,8 @@ def test_horizons_never_cross_whatever_the_features(model: JourneyModel, asked: 
     features[random.random(features.shape) < 0.3] = np.nan
     pools = random.normal(0, 30, size=asked.conversion.pools.shape).astype(np.float32)
     known = np.zeros(len(features), dtype=np.bool_)
-    probabilities = model.conversion.probabilities(FeatureRows(features, pools, None), known)
+    rows_ = FeatureRows(features, pools, None, asked.conversion.phrases)
+    probabilities = model.conversion.probabilities(rows_, known)
 
     assert np.ptp(probabilities[:, 0]) > 0.9
     assert (probabilities[:, 1] >= probabilities[:, 0]).all()

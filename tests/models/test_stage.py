@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from features.rows import FeatureRows
 from models.journey_model import Asked, JourneyModel
@@ -17,17 +18,25 @@ NO_TREES = StageModel(
     classes=np.array([1, 3]),
     shares=np.array([0.75, 0.25]),
     trees=None,
-    temperature=1.0,
+    start=np.zeros(0),
+    blend=np.ones(2),
+    decision=np.array([1.0, 2.0]),
     thresholds=np.array([0.2, 0.4]),
     text_head=None,
+    phrase_head=None,
 )
 
 
 def test_raw_scores_become_probabilities() -> None:
     raw = np.log([[2.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
 
-    assert class_probabilities(raw, 1.0) == pytest.approx(np.array([[1 / 2, 1 / 4, 1 / 4], [1 / 3, 1 / 3, 1 / 3]]))
-    assert class_probabilities(raw, 2.0)[0] == pytest.approx([4 / 6, 1 / 6, 1 / 6])
+    once, both = np.ones(1), np.array([1.0, 2.0])
+
+    assert class_probabilities(raw[None], once) == pytest.approx(
+        np.array([[1 / 2, 1 / 4, 1 / 4], [1 / 3, 1 / 3, 1 / 3]])
+    )
+    assert class_probabilities(raw[None], 2 * once)[0] == pytest.approx([4 / 6, 1 / 6, 1 / 6])
+    assert class_probabilities(np.stack([raw, raw]), both)[0] == pytest.approx([8 / 10, 1 / 10, 1 / 10])
 
 
 def test_without_trees_everybody_has_the_shares() -> None:
@@ -39,7 +48,7 @@ def test_without_trees_everybody_has_the_shares() -> None:
 def test_a_stage_that_training_has_not_seen_is_never_plausible() -> None:
     probabilities = np.array([[0, 0.75, 0, 0.25], [0, 0.15, 0, 0.85], [0, 0.6, 0, 0.4]])
 
-    assert NO_TREES.plausible(probabilities).tolist() == [
+    assert NO_TREES.plausible(probabilities, probabilities.argmax(axis=1)).tolist() == [
         [False, True, False, False],
         [False, False, False, True],
         [False, True, False, True],
@@ -49,17 +58,26 @@ def test_a_stage_that_training_has_not_seen_is_never_plausible() -> None:
 def test_the_likeliest_stage_is_plausible_whatever_the_thresholds() -> None:
     strict = replace(NO_TREES, thresholds=np.array([1.0, 1.0]))
 
-    assert strict.plausible(np.array([[0, 0.55, 0, 0.45]])).tolist() == [[False, True, False, False]]
+    assert strict.plausible(np.array([[0, 0.55, 0, 0.45]]), np.array([1])).tolist() == [[False, True, False, False]]
+    assert strict.plausible(np.array([[0, 0.55, 0, 0.45]]), np.array([3])).tolist() == [[False, True, False, True]]
+
+
+def test_a_rare_stage_is_named_before_it_is_the_likeliest_unless_nothing_is_known() -> None:
+    probabilities = np.array([[0, 0.6, 0, 0.4], [0, 0.7, 0, 0.3], [0, 0.6, 0, 0.4]])
+
+    assert NO_TREES.decided(probabilities, np.array([False, False, True])).tolist() == [3, 1, 1]
 
 
 def test_the_words_are_added_to_the_trees(model: JourneyModel, asked: Asked) -> None:
     rows, heard = asked.stage, np.zeros(len(asked.stage.features), dtype=np.bool_)
     with_words = model.stage.probabilities(rows, heard)
-    raw = model.stage.trees.raw_scores(rows.features) + model.stage.text_head.log_odds(rows.pools)
+    trees = model.stage.trees.raw_scores(rows.features)
+    words = model.stage.text_head.log_odds(rows.pools) + 0.5 * model.stage.phrase_head.log_odds(rows.phrases)
 
-    assert with_words == pytest.approx(class_probabilities(raw, 0.8))
-    without = replace(model.stage, text_head=None).probabilities(rows, heard)
-    assert without == pytest.approx(class_probabilities(model.stage.trees.raw_scores(rows.features), 0.8))
+    assert with_words == pytest.approx(softmax(0.8 * trees + 0.8 * words, axis=1))
+    silent = replace(model.stage, text_head=None, phrase_head=None, start=np.zeros(0))
+    without = silent.probabilities(rows, heard)
+    assert without == pytest.approx(softmax(0.8 * trees, axis=1))
     assert np.abs(with_words - without).max() > 0.1
 
 
@@ -80,12 +98,14 @@ def test_of_whom_nothing_is_known_the_shares_are_said(model: JourneyModel, asked
     assert not (probabilities[~nothing_known] == [0.4, 0.3, 0.2, 0.1]).all(axis=1).any()
 
 
-@pytest.mark.parametrize("temperature", [0.05, 1.0, 20.0])
-def test_probabilities_sum_to_one(model: JourneyModel, asked: Asked, temperature: float) -> None:
+@pytest.mark.parametrize("factor", [0.05, 1.0, 20.0])
+def test_probabilities_sum_to_one(model: JourneyModel, asked: Asked, factor: float) -> None:
     shouting = LinearHead(np.full((4, 24), 30.0) * np.arange(4)[:, None], np.zeros(4), np.zeros(4))
-    extreme = replace(model.stage, temperature=temperature, text_head=shouting)
+    extreme = replace(model.stage, blend=np.array([factor, factor]), text_head=shouting)
     probabilities = extreme.probabilities(asked.stage, np.zeros(len(asked.stage.features), dtype=np.bool_))
 
     assert probabilities.min() >= 0
     assert probabilities.sum(axis=1) == pytest.approx(np.ones(len(probabilities)), abs=1e-12)
-    assert extreme.plausible(probabilities)[np.arange(len(probabilities)), probabilities.argmax(axis=1)].all()
+    decided = extreme.decided(probabilities, np.zeros(len(probabilities), dtype=np.bool_))
+    for named in (probabilities.argmax(axis=1), decided):
+        assert extreme.plausible(probabilities, decided)[np.arange(len(probabilities)), named].all()
