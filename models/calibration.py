@@ -9,6 +9,8 @@ from scipy.special import expit, log_softmax
 
 from features.event_log import Bools, Floats, Int64s
 
+SUREST = 40.0  # log-odds of a score one deviation from the mean: the search must not run to infinity
+
 
 @dataclass(frozen=True)
 class Sigmoid:
@@ -52,9 +54,9 @@ def fit_blend(raw: Floats, happened: Bools) -> Blend:
     """
     positives, negatives = int(happened.sum()), int((~happened).sum())
     target = np.where(happened, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    scale = raw.std(axis=0)
+    centre, scale = raw.mean(axis=0), raw.std(axis=0)
     scale[scale == 0.0] = 1.0
-    scaled = raw / scale
+    scaled = (raw - centre) / scale
 
     def loss(line: Floats) -> tuple[float, Floats]:
         log_odds = scaled @ line[:-1] + line[-1]
@@ -65,9 +67,10 @@ def fit_blend(raw: Floats, happened: Bools) -> Blend:
     from scipy.optimize import minimize  # most of a second, which scoring need not pay
 
     start = np.append(np.full(raw.shape[1], 1.0 / max(raw.shape[1], 1)), 0.0)
-    bounds = [(0.0, None)] * raw.shape[1] + [(None, None)]
-    *weights, intercept = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-    return Blend(tuple((np.array(weights) / scale).tolist()), float(intercept))
+    bounds = [(0.0, SUREST)] * raw.shape[1] + [(-SUREST, SUREST)]
+    line = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    weights = line[:-1] / scale
+    return Blend(tuple(weights.tolist()), float(line[-1] - weights @ centre))
 
 
 def fit_class_blend(raw: Floats, stage: Int64s) -> Floats:

@@ -29,7 +29,7 @@ class PhraseHead:
         return outputs
 
 
-def message_effects(head: PhraseHead, output: int, rows: PhraseRows, viewed: ViewedPhrases) -> tuple[Floats, Floats]:
+def phrase_effects(head: PhraseHead, output: int, rows: PhraseRows, viewed: ViewedPhrases) -> tuple[Floats, Floats]:
     """What each message adds to one output's log-odds, aligned with `Messages.own` and `Messages.company`.
 
     `rows` are the phrases of `viewed`, weighed. A phrase's part is shared by the messages of the view that hold it, by

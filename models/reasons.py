@@ -8,12 +8,13 @@ import numpy as np
 
 from features.catalog import KIND_CUT, Feature
 from features.conversations import Messages
-from features.event_log import Bools, EventLog, Floats, Int64s
+from features.event_log import EventLog, Floats, Int64s
 from features.phrases import view_phrases
 from features.rows import Embed, FeatureRows, embed_messages
-from models import message_effects, phrase_head
 from models.conversion import ConversionModel, Hazard
 from models.journey_model import Asked, JourneyModel
+from models.message_effects import message_effects
+from models.phrase_head import phrase_effects
 
 MOST_REASONS = 8
 LEAST_EFFECT = 1e-12  # less is the rounding of TreeSHAP
@@ -39,11 +40,15 @@ class Reason:
 
 @dataclass(frozen=True, eq=False)
 class _Effects:
-    """Effects of each column of the catalog (rows, columns), of each message, and what is left (rows,)."""
+    """Effects of each column of the catalog (rows, columns), of each message, of having spoken, and what is left.
+
+    `spoken` and `base` have the shape (rows,).
+    """
 
     columns: Floats
     own: Floats
     company: Floats
+    spoken: Floats
     base: Floats
 
 
@@ -78,13 +83,15 @@ def _effects(model: JourneyModel, rows: FeatureRows, log: EventLog, as_of_us: In
     columns, base = _feature_effects(hazard, rows, len(model.reader.catalog))
     base += hazard.blend.intercept + hazard.blend.weights[1] * hazard.words.intercept
     shape = (len(base), 0) if rows.messages is None else rows.messages.own.shape
-    own, company = np.zeros(shape), np.zeros(shape)
+    own, company, spoken = np.zeros(shape), np.zeros(shape), np.zeros(len(base))
     heads = _head_effects(model, model.conversion, rows, log, as_of_us, embed)
-    for weight, (of_own, of_company, of_base) in zip(hazard.words.weights, heads, strict=True):
-        own += hazard.blend.weights[1] * weight * of_own
-        company += hazard.blend.weights[1] * weight * of_company
-        base += hazard.blend.weights[1] * weight * of_base
-    return _Effects(columns, own, company, base)
+    for of_head, (of_own, of_company, of_speaking, silent) in zip(hazard.words.weights, heads, strict=True):
+        weight = hazard.blend.weights[1] * of_head
+        own += weight * of_own
+        company += weight * of_company
+        spoken += weight * of_speaking
+        base += weight * silent
+    return _Effects(columns, own, company, spoken, base)
 
 
 def _feature_effects(hazard: Hazard, rows: FeatureRows, n_columns: int) -> tuple[Floats, Floats]:
@@ -105,26 +112,23 @@ def _head_effects(
     log: EventLog,
     as_of_us: Int64s,
     embed: Embed | None,
-) -> list[tuple[Floats, Floats, Floats]]:
-    """What own and company messages, and no message, add to each text head, in the order of `ConversionModel.said`."""
+) -> list[tuple[Floats, Floats, Floats, float]]:
+    """What own and company messages, having spoken at all, and silence add to each head of `ConversionModel.said`."""
     if rows.messages is None or rows.pools is None or embed is None:
         return []
     found = []
     if conversion.text_head is not None:
         head, said = conversion.text_head, embed_messages(log, rows.messages, embed)
-        own, company = message_effects.message_effects(head, 0, rows.pools, log, rows.messages, said)
-        found.append((own, company, _base(np.any(rows.pools, axis=1), head.intercepts, head.silent)))
+        own, company = message_effects(head, 0, rows.pools, log, rows.messages, said)
+        speaking = np.any(rows.pools, axis=1) * (head.intercepts[0] - head.silent[0])
+        found.append((own, company, speaking, float(head.silent[0])))
     if conversion.phrase_head is not None and rows.phrases is not None and model.reader.phrases is not None:
         viewed = view_phrases(log, rows.messages, as_of_us, model.reader.phrases)
         of_phrases = conversion.phrase_head
-        own, company = phrase_head.message_effects(of_phrases, 0, rows.phrases, viewed)
-        found.append((own, company, _base(np.diff(rows.phrases.offsets) > 0, of_phrases.intercepts, of_phrases.silent)))
+        own, company = phrase_effects(of_phrases, 0, rows.phrases, viewed)
+        speaking = (np.diff(rows.phrases.offsets) > 0) * (of_phrases.intercepts[0] - of_phrases.silent[0])
+        found.append((own, company, speaking, float(of_phrases.silent[0])))
     return found
-
-
-def _base(spoken: Bools, intercepts: Floats, silent: Floats) -> Floats:
-    base: Floats = np.where(spoken, intercepts[0], silent[0])
-    return base
 
 
 def _groups(catalog: list[Feature]) -> list[Int64s]:
@@ -151,10 +155,10 @@ def _of_messages(messages: Messages | None, log: EventLog, effects: _Effects, ro
         return []
     events = np.concatenate([messages.own[row], messages.company[row]])
     moved = np.concatenate([effects.own[row], effects.company[row]])
-    strongest = int(np.abs(moved).argmax())
-    if moved[strongest] == 0.0:
+    strongest, total = int(np.abs(moved).argmax()), float(moved.sum() + effects.spoken[row])
+    if events[strongest] < 0 or abs(total) <= LEAST_EFFECT:
         return []
-    return [Reason(WORDS, float(moved[strongest]), float(moved.sum()), log.event_ids[events[strongest]])]
+    return [Reason(WORDS, float(moved[strongest]), total, log.event_ids[events[strongest]])]
 
 
 def _strongest(reasons: list[Reason]) -> list[Reason]:

@@ -30,5 +30,5 @@ def learn_rank_line(
 def rank_grid(values: Float32s) -> Float32s:
     """Each column's known values at equal steps of their rank. Shape (columns, points)."""
     steps = np.linspace(0.0, 1.0, GRID_POINTS)
-    grid = [np.quantile(column[~np.isnan(column)], steps, method="closest_observation") for column in values.T]
+    grid = [np.quantile(column[~np.isnan(column)], steps, method="nearest") for column in values.T]
     return np.array(grid, dtype=np.float32)

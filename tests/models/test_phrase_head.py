@@ -11,7 +11,7 @@ import pytest
 from features.conversations import MOST_MESSAGES, last_messages
 from features.event_log import EventLog
 from features.phrases import PhraseRows, Phrases, phrase_rows, view_phrases
-from models.phrase_head import PhraseHead, message_effects
+from models.phrase_head import PhraseHead, phrase_effects
 
 HEAD = PhraseHead(
     weights=np.array([[1.0, 2.0, 0.0], [-1.0, 0.0, 4.0]]), intercepts=np.array([0.5, 0.25]), silent=np.array([-3.0, 3])
@@ -41,7 +41,7 @@ class Message:
 
 
 def rows_of(offsets: list[int], column: list[int], value: list[float]) -> PhraseRows:
-    return PhraseRows(np.array(offsets), np.array(column, dtype=np.int32), np.array(value, dtype=np.float32))
+    return PhraseRows(np.array(offsets), np.array(column, dtype=np.int32), np.array(value, dtype=np.float32), 0)
 
 
 def test_log_odds_of_three_rows() -> None:
@@ -59,7 +59,7 @@ def test_a_row_alone_has_the_log_odds_it_has_among_others() -> None:
     head = PhraseHead(random.normal(size=(4, 900)), random.normal(size=4), random.normal(size=4))
     dense = np.where(random.random((50, 900)) < 0.1, random.normal(size=(50, 900)), 0).astype(np.float32)
     row, column = np.nonzero(dense)
-    rows = PhraseRows(np.searchsorted(row, np.arange(51)), column.astype(np.int32), dense[row, column])
+    rows = PhraseRows(np.searchsorted(row, np.arange(51)), column.astype(np.int32), dense[row, column], 900)
     alone = [
         rows_of([0, stop - start], column[start:stop].tolist(), rows.value[start:stop].tolist())
         for start, stop in zip(rows.offsets[:-1], rows.offsets[1:], strict=True)
@@ -78,7 +78,7 @@ def effects_of(head: PhraseHead, output: int, *messages: Message) -> tuple[np.nd
     as_of_us = np.array([(START + timedelta(days=100)).timestamp() * 1e6], dtype=np.int64)
     read = last_messages(log, np.zeros(len(log), dtype=np.bool_), np.zeros(1, dtype=np.int64), as_of_us)
     rows = phrase_rows(log, read, as_of_us, PHRASES)
-    own, company = message_effects(head, output, rows, view_phrases(log, read, as_of_us, PHRASES))
+    own, company = phrase_effects(head, output, rows, view_phrases(log, read, as_of_us, PHRASES))
     return own, company, head.log_odds(rows)
 
 

@@ -36,10 +36,10 @@ def test_a_row_is_the_same_alone_and_among_others() -> None:
 
 
 def test_the_grid_holds_the_known_values_at_equal_steps_of_their_rank() -> None:
-    values = np.float32([[np.nan, 7], *([i, 7] for i in range(2 * (GRID_POINTS - 1) + 1))])
+    values = np.float32([[np.nan, 7], *([i, 7] for i in range(GRID_POINTS))])
     grid = rank_grid(values)
 
-    assert grid[0].tolist() == list(range(0, 2 * GRID_POINTS - 1, 2))
+    assert grid[0].tolist() == list(range(GRID_POINTS))
     assert set(grid[1].tolist()) == {7}
 
 

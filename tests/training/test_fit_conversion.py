@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import numpy as np
 import pytest
 from scipy.special import expit, logit
@@ -11,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from features.errors import BadData
 from features.rows import FeatureRows
+from models.calibration import Blend
 from models.conversion import ConversionModel
 from models.journey_model import JourneyModel
 from training import fit_conversion as module
@@ -178,8 +177,8 @@ def test_words_are_learnt_from_the_longest_horizon() -> None:
     expected, _ = learn_linear_head(rows.pools, np.ones(600, dtype=np.bool_), converted[:, 1:] == 1, folds_of(600))
 
     assert model.text_head.weights.tolist() == expected.weights.tolist()
-    assert roc_auc_score(converted[:, 1], model.words(rows)) > 0.75
-    assert [hazard.start.slope > 0.2 for hazard in model.hazards] == [True, True]
+    assert roc_auc_score(converted[:, 1], model.said(rows)[:, 0]) > 0.75
+    assert [hazard.words.weights[0] > 0.2 for hazard in model.hazards] == [True, True]
 
 
 def test_where_too_few_spoke_the_trees_start_from_the_base_rate() -> None:
@@ -188,9 +187,7 @@ def test_where_too_few_spoke_the_trees_start_from_the_base_rate() -> None:
     model = fitted_on(rows, outcomes(rows), (30, 90))
 
     assert model.text_head is None
-    assert [asdict(hazard.start) for hazard in model.hazards] == [
-        {"slope": 0.0, "intercept": base} for base in model.base_log_odds.tolist()
-    ]
+    assert [hazard.words for hazard in model.hazards] == [Blend((), base) for base in model.base_log_odds.tolist()]
 
 
 def test_models_are_the_same_for_a_seed() -> None:

@@ -51,7 +51,10 @@ def test_a_single_stage_is_what_everybody_is_in() -> None:
 
     assert model.trees is None
     assert probabilities(model, rows).tolist() == [[0, 0, 0, 1, 0]] * 50
-    assert model.plausible(probabilities(model, rows)).tolist() == [[False, False, False, True, False]] * 50
+    assert (
+        model.plausible(probabilities(model, rows), np.full(50, 3)).tolist()
+        == [[False, False, False, True, False]] * 50
+    )
 
 
 def test_classes_are_the_stages_that_occur() -> None:
@@ -80,7 +83,8 @@ def test_rows_whose_stage_is_not_known_are_left_out() -> None:
     one, other = fitted_on(rows, stage), fitted_on(strange, stage)
 
     assert one.trees.text == other.trees.text
-    assert (one.temperature, one.thresholds.tolist()) == (other.temperature, other.thresholds.tolist())
+    for name in ("blend", "decision", "thresholds"):
+        assert getattr(one, name).tolist() == getattr(other, name).tolist()
     assert one.shares.sum() == pytest.approx(1.0)
 
 
@@ -96,14 +100,14 @@ def test_the_number_of_rounds_is_the_one_that_does_best_on_others(monkeypatch: p
 
 
 def test_probabilities_mean_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trees that learn too fast are too sure of themselves; their temperature tempers them."""
+    """Trees that learn too fast are too sure of themselves; the blend tempers them."""
     monkeypatch.setattr(module, "ROUNDS", (40,))
     monkeypatch.setattr(module, "TREES", {**module.TREES, "learning_rate": 0.8, "lambda_l2": 0.0})
     learnt_from, asked = rows_of(500), rows_of(2000)
     model = fitted_on(learnt_from, stages_of(learnt_from.features))
     found = probabilities(model, asked)
 
-    assert model.temperature < 0.8
+    assert model.blend[0] < 0.8
     assert found.max(axis=1).mean() == pytest.approx(
         (found.argmax(axis=1) == stages_of(asked.features)).mean(), abs=0.05
     )

@@ -8,7 +8,7 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from features.aggregate import Float32s
-from training import text_heads
+from training import linear_heads
 from training.linear_heads import learn_linear_head
 from training.split import FOLDS, person_folds
 
@@ -80,7 +80,7 @@ def test_a_persons_own_outcomes_do_not_reach_their_scores(
     pools: Float32s, wanted: Bools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Turning round the outcomes of a fold changes nothing of its head: but for the common scale, its scores stay."""
-    monkeypatch.setattr(text_heads, "PENALTIES", (1.0,))
+    monkeypatch.setattr(linear_heads, "PENALTIES", (1.0,))
     own = FOLDS_OF_ROWS == 2
     turned = np.where(own, ~wanted, wanted)
     said = own & pools.any(axis=1)
@@ -103,9 +103,9 @@ def test_the_penalty_is_the_one_that_does_best_on_others(
     is_told: bool, penalty: float, pools: Float32s, wanted: Bools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcome = wanted if is_told else np.random.default_rng(22).random(ROWS) < 0.5
-    monkeypatch.setattr(text_heads, "PENALTIES", (0.01, 100.0))
+    monkeypatch.setattr(linear_heads, "PENALTIES", (0.01, 100.0))
     free = learn_linear_head(pools, ALL_KNOWN, outcome[:, None], FOLDS_OF_ROWS)[0].weights
-    monkeypatch.setattr(text_heads, "PENALTIES", (penalty,))
+    monkeypatch.setattr(linear_heads, "PENALTIES", (penalty,))
 
     assert learn_linear_head(pools, ALL_KNOWN, outcome[:, None], FOLDS_OF_ROWS)[0].weights.tolist() == free.tolist()
 

@@ -26,6 +26,7 @@ def sparse(dense: np.ndarray) -> PhraseRows:
         np.searchsorted(row, np.arange(len(dense) + 1)).astype(np.int64),
         column.astype(np.int32),
         dense[row, column].astype(np.float32),
+        dense.shape[1],
     )
 
 
@@ -51,7 +52,7 @@ def wanted(dense: np.ndarray, said: Bools) -> Bools:
 
 
 def test_what_was_put_into_phrases_is_found(dense: np.ndarray, said: Bools, wanted: Bools) -> None:
-    head, log_odds = learn_phrase_head(sparse(dense), WIDTH, ALL_KNOWN, wanted[:, None], FOLDS_OF_ROWS)
+    head, log_odds = learn_phrase_head(sparse(dense), ALL_KNOWN, wanted[:, None], FOLDS_OF_ROWS)
 
     assert head.weights.shape == (1, WIDTH)
     assert head.weights[0] == pytest.approx([4.0, 0, 0, 0, 0, -2.0, 0, 0, 0, 0, 0, 0], abs=0.8)
@@ -61,7 +62,7 @@ def test_what_was_put_into_phrases_is_found(dense: np.ndarray, said: Bools, want
 
 
 def test_rows_without_phrases_get_their_usual_rate(dense: np.ndarray, said: Bools, wanted: Bools) -> None:
-    head, log_odds = learn_phrase_head(sparse(dense), WIDTH, ALL_KNOWN, wanted[:, None], FOLDS_OF_ROWS)
+    head, log_odds = learn_phrase_head(sparse(dense), ALL_KNOWN, wanted[:, None], FOLDS_OF_ROWS)
     yes, no = (wanted & ~said).sum(), (~wanted & ~said).sum()
 
     assert head.silent.tolist() == pytest.approx([np.log((yes + 1) / (no + 1))])
@@ -74,8 +75,8 @@ def test_knowing_the_person_does_not_help() -> None:
     number = np.array([int(person[1:]) for person in PERSONS])
     wanted = (np.random.default_rng(21).random(100) < 0.5)[number][:, None]
     own = sparse(np.eye(100)[number])
-    _, log_odds = learn_phrase_head(own, 100, ALL_KNOWN, wanted, FOLDS_OF_ROWS)
-    _, by_row = learn_phrase_head(own, 100, ALL_KNOWN, wanted, (np.arange(ROWS) % FOLDS).astype(np.int8))
+    _, log_odds = learn_phrase_head(own, ALL_KNOWN, wanted, FOLDS_OF_ROWS)
+    _, by_row = learn_phrase_head(own, ALL_KNOWN, wanted, (np.arange(ROWS) % FOLDS).astype(np.int8))
 
     assert roc_auc_score(wanted[:, 0], by_row[:, 0]) > 0.99
     assert roc_auc_score(wanted[:, 0], log_odds[:, 0]) < 0.55
@@ -87,11 +88,11 @@ def test_the_penalty_is_the_one_that_does_best_on_others(
 ) -> None:
     """Of hardly any learning and some the latter, and among 400 phrases by chance some rather than too much."""
     chance = np.random.default_rng(22).random((ROWS, 400)) < 0.02
-    rows, width = sparse(np.hstack([dense, chance])), WIDTH + 400
+    rows = sparse(np.hstack([dense, chance]))
     monkeypatch.setattr(phrase_heads, "STRENGTHS", strengths)
-    _, free = learn_phrase_head(rows, width, ALL_KNOWN, wanted[:, None], FOLDS_OF_ROWS)
+    _, free = learn_phrase_head(rows, ALL_KNOWN, wanted[:, None], FOLDS_OF_ROWS)
     monkeypatch.setattr(phrase_heads, "STRENGTHS", (best,))
-    _, fixed = learn_phrase_head(rows, width, ALL_KNOWN, wanted[:, None], FOLDS_OF_ROWS)
+    _, fixed = learn_phrase_head(rows, ALL_KNOWN, wanted[:, None], FOLDS_OF_ROWS)
 
     assert free == pytest.approx(fixed, abs=0.05)
     assert np.ptp(free) > 1
@@ -100,7 +101,7 @@ def test_the_penalty_is_the_one_that_does_best_on_others(
 def test_outcomes_that_are_not_known_are_asked_but_not_learnt_from(dense: np.ndarray, wanted: Bools) -> None:
     known = np.arange(ROWS) % 3 != 0
     one, other = (
-        learn_phrase_head(sparse(dense), WIDTH, known, outcome[:, None], FOLDS_OF_ROWS)
+        learn_phrase_head(sparse(dense), known, outcome[:, None], FOLDS_OF_ROWS)
         for outcome in (wanted, wanted ^ ~known)
     )
 
@@ -119,15 +120,15 @@ def test_twenty_of_each_who_spoke_are_enough(
     wanted = np.full((ROWS, 1), not rare)
     wanted[chosen] = rare
 
-    assert (learn_phrase_head(sparse(dense), WIDTH, ALL_KNOWN, wanted, FOLDS_OF_ROWS) is not None) == is_enough
+    assert (learn_phrase_head(sparse(dense), ALL_KNOWN, wanted, FOLDS_OF_ROWS) is not None) == is_enough
 
 
 def test_an_output_with_too_few_keeps_its_usual_rate(dense: np.ndarray, said: Bools, wanted: Bools) -> None:
     rare = np.zeros(ROWS, dtype=np.bool_)
     rare[np.flatnonzero(said)[:19]] = True
     both = np.stack([rare, wanted], axis=1)
-    head, log_odds = learn_phrase_head(sparse(dense), WIDTH, ALL_KNOWN, both, FOLDS_OF_ROWS)
-    alone, _ = learn_phrase_head(sparse(dense), WIDTH, ALL_KNOWN, wanted[:, None], FOLDS_OF_ROWS)
+    head, log_odds = learn_phrase_head(sparse(dense), ALL_KNOWN, both, FOLDS_OF_ROWS)
+    alone, _ = learn_phrase_head(sparse(dense), ALL_KNOWN, wanted[:, None], FOLDS_OF_ROWS)
 
     assert head.weights[1].tolist() == alone.weights[0].tolist()
     assert not head.weights[0].any()
@@ -138,7 +139,7 @@ def test_an_output_with_too_few_keeps_its_usual_rate(dense: np.ndarray, said: Bo
 def test_all_of_one_kind_in_one_fold_teaches_its_own_rows_nothing(dense: np.ndarray, said: Bools) -> None:
     """Without that fold all rows are alike."""
     wanted = (FOLDS_OF_ROWS == 3) & said
-    head, log_odds = learn_phrase_head(sparse(dense), WIDTH, ALL_KNOWN, wanted[:, None], FOLDS_OF_ROWS)
+    head, log_odds = learn_phrase_head(sparse(dense), ALL_KNOWN, wanted[:, None], FOLDS_OF_ROWS)
 
     assert np.isfinite(head.weights).all()
     assert len(set(log_odds[wanted, 0].tolist())) == 1
@@ -147,12 +148,12 @@ def test_all_of_one_kind_in_one_fold_teaches_its_own_rows_nothing(dense: np.ndar
 def test_phrases_of_one_fold_teach_nothing_that_could_be_checked(dense: np.ndarray, wanted: Bools) -> None:
     quiet = sparse(np.where((FOLDS_OF_ROWS == 3)[:, None], dense, 0))
 
-    assert learn_phrase_head(quiet, WIDTH, ALL_KNOWN, wanted[:, None], FOLDS_OF_ROWS) is None
+    assert learn_phrase_head(quiet, ALL_KNOWN, wanted[:, None], FOLDS_OF_ROWS) is None
 
 
 def test_heads_are_the_same_every_time(dense: np.ndarray, wanted: Bools) -> None:
     two = np.stack([wanted, ~wanted], axis=1)
-    one, other = (learn_phrase_head(sparse(dense), WIDTH, ALL_KNOWN, two, FOLDS_OF_ROWS) for _ in range(2))
+    one, other = (learn_phrase_head(sparse(dense), ALL_KNOWN, two, FOLDS_OF_ROWS) for _ in range(2))
 
     assert one[0].weights.tobytes() == other[0].weights.tobytes()
     assert one[1].tobytes() == other[1].tobytes()
