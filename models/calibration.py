@@ -55,8 +55,8 @@ def fit_blend(raw: Floats, happened: Bools) -> Blend:
     positives, negatives = int(happened.sum()), int((~happened).sum())
     target = np.where(happened, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     centre, scale = raw.mean(axis=0), raw.std(axis=0)
-    scale[scale == 0.0] = 1.0
-    scaled = (raw - centre) / scale
+    varies = scale > 1e-9 * (1.0 + np.abs(centre))  # the deviation of a constant is seldom exactly 0
+    scaled = np.where(varies, raw - centre, 0.0) / np.where(varies, scale, 1.0)
 
     def loss(line: Floats) -> tuple[float, Floats]:
         log_odds = scaled @ line[:-1] + line[-1]
@@ -69,7 +69,7 @@ def fit_blend(raw: Floats, happened: Bools) -> Blend:
     start = np.append(np.full(raw.shape[1], 1.0 / max(raw.shape[1], 1)), 0.0)
     bounds = [(0.0, SUREST)] * raw.shape[1] + [(-SUREST, SUREST)]
     line = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-    weights = line[:-1] / scale
+    weights = np.where(varies, line[:-1] / np.where(varies, scale, 1.0), 0.0)
     return Blend(tuple(weights.tolist()), float(line[-1] - weights @ centre))
 
 

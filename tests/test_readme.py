@@ -106,10 +106,9 @@ def test_every_feature_is_told_in_words(folder: Path) -> None:
     assert "Standard deviation of the gaps." in printed
 
 
-def test_a_fresher_market_is_told_and_written(folder: Path) -> None:
-    printed = _run("market", folder)
-    assert "conversion rate" in printed
-    assert (folder / "try" / "market").is_file()
+def test_a_fresher_market_is_written(folder: Path) -> None:
+    _run("market", folder)
+    assert (folder / "try" / "market").stat().st_size > 1000
 
 
 def test_the_endpoint_answers_the_curl_command(endpoint: str) -> None:

@@ -78,6 +78,16 @@ def test_a_score_that_misleads_or_never_varies_gets_no_say() -> None:
     assert np.isfinite(fitted.weights[2])
 
 
+def test_a_constant_score_changes_nothing() -> None:
+    random = np.random.default_rng(10)
+    raw = random.normal(size=3000)
+    happened = random.random(3000) < expit(raw)
+    alone, beside = fit_sigmoid(raw, happened), fit_blend(np.column_stack([raw, np.full(3000, -0.46)]), happened)
+
+    assert beside.weights == pytest.approx((alone.slope, 0.0), abs=1e-3)
+    assert beside.intercept == pytest.approx(alone.intercept, abs=1e-3)
+
+
 def test_twins_say_together_what_one_says_alone() -> None:
     random = np.random.default_rng(8)
     raw = random.normal(size=2000)
