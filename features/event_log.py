@@ -162,13 +162,6 @@ class EventLog:
         index = {customer_id: i for i, customer_id in enumerate(self.customer_ids)}
         return np.array([index.get(customer_id, NEVER) for customer_id in customer_ids], dtype=np.int64)
 
-    def only(self, customers: Int64s) -> EventLog:
-        """The log of some customers alone, by index, in the order given; strings stay encoded as they are."""
-        lengths = self.offsets[customers + 1] - self.offsets[customers]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[customers] - offsets[:-1], lengths)
-        return self._taking(rows, offsets, [self.customer_ids[customer] for customer in customers])
-
     def of_rows(self, chosen: Bools) -> EventLog:
         """The log of the chosen rows alone (shape (rows,)), of the same customers; strings stay encoded as they are."""
         offsets = np.concatenate([[0], np.cumsum(chosen)]).astype(np.int64)[self.offsets]

@@ -59,17 +59,18 @@ def learn_linear_head(inputs: Float32s, known: Bools, wanted: Bools, folds: Code
     heads = [[_solve(whole.without(part), penalty) for part in parts] for penalty in PENALTIES]
     outputs = [_out_of_fold(inputs, folds, of_folds) for of_folds in heads]
     best = int(np.argmin([np.mean((out - targets)[usable] ** 2) for out in outputs]))
-    usual = _usual_log_odds(targets[usable])
+    usual = usual_log_odds(targets[usable])
     sigmoids = [
         fit_sigmoid(outputs[best][usable, k], wanted[usable, k]) if telling[k] else Sigmoid(0.0, usual[k])
         for k in range(wanted.shape[1])
     ]
-    silent = _usual_log_odds(targets[known & ~said])
+    silent = usual_log_odds(targets[known & ~said])
     log_odds = np.stack([sigmoid.log_odds(outputs[best][:, k]) for k, sigmoid in enumerate(sigmoids)], axis=1)
     return _scaled(_solve(whole, PENALTIES[best]), sigmoids, silent), np.where(said[:, None], log_odds, silent)
 
 
-def _usual_log_odds(wanted: Floats) -> Floats:
+def usual_log_odds(wanted: Floats | Bools) -> Floats:
+    """Log-odds of each output (rows, outputs) by how many rows have it; none says nothing, few say little."""
     yes = wanted.sum(axis=0) + 1  # the rule of succession: no rows say nothing, and few say little
     log_odds: Floats = np.log(yes / (len(wanted) + 2 - yes))
     return log_odds

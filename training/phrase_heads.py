@@ -15,7 +15,7 @@ from features.event_log import Bools, Floats
 from features.phrases import PhraseRows
 from models.calibration import Sigmoid, fit_sigmoid
 from models.phrase_head import PhraseHead
-from training.linear_heads import LEAST_OF_EACH
+from training.linear_heads import LEAST_OF_EACH, usual_log_odds
 from training.split import FOLDS
 
 STRENGTHS = (0.03, 0.1, 0.3, 1.0)  # scikit-learn's C, rising: each fit starts from the one before
@@ -59,12 +59,12 @@ def learn_phrase_head(rows: PhraseRows, known: Bools, wanted: Bools, folds: Code
     if not telling.any() or len(np.unique(folds[usable])) < 2:
         return None
     matrix = csr_matrix((rows.value.astype(np.float64), rows.column, rows.offsets), shape=(len(rows), rows.width))
-    usual = _usual_log_odds(wanted[usable])
+    usual = usual_log_odds(wanted[usable])
     outputs = [_Output(_Line(np.zeros(rows.width), log_odds), np.full(len(rows), log_odds)) for log_odds in usual]
     told = np.flatnonzero(telling)
     for k, paths in zip(told, _fit_paths(matrix, usable, wanted[:, told], folds), strict=True):
         outputs[k] = _best(paths, matrix, folds, usable, wanted[:, k])
-    silent = _usual_log_odds(wanted[known & ~said])
+    silent = usual_log_odds(wanted[known & ~said])
     weights, intercepts = (np.array([getattr(of.line, name) for of in outputs]) for name in ("weights", "intercept"))
     log_odds = np.stack([of.log_odds for of in outputs], axis=1)
     return PhraseHead(weights, intercepts, silent), np.where(said[:, None], log_odds, silent)
@@ -83,7 +83,7 @@ def _fit_paths(matrix: csr_matrix, usable: Bools, wanted: Bools, folds: Codes) -
 def _fit_path(matrix: csr_matrix, learn: Bools, wanted: Bools) -> list[_Line]:
     """One fit for each of `STRENGTHS`; the usual log-odds where the rows learnt from are all alike."""
     if len(np.unique(wanted[learn])) < 2:
-        usual = float(_usual_log_odds(wanted[learn, None])[0])
+        usual = float(usual_log_odds(wanted[learn, None])[0])
         return [_Line(np.zeros(matrix.shape[1]), usual)] * len(STRENGTHS)
     rows, path = matrix[learn], []
     fit = LogisticRegression(tol=TOLERANCE, max_iter=MOST_ITERATIONS, warm_start=True)
@@ -116,9 +116,3 @@ def _scaled(line: _Line, sigmoid: Sigmoid) -> _Line:
 
 def _log_loss(log_odds: Floats, wanted: Bools) -> float:
     return float(np.mean(np.logaddexp(0.0, np.where(wanted, -log_odds, log_odds))))
-
-
-def _usual_log_odds(wanted: Bools) -> Floats:
-    yes = wanted.sum(axis=0) + 1  # the rule of succession: no rows say nothing, and few say little
-    log_odds: Floats = np.log(yes / (len(wanted) + 2 - yes))
-    return log_odds

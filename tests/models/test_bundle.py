@@ -333,8 +333,8 @@ def test_nothing_is_parsed_before_all_is_checked(name: str, copied: Path, monkey
 @pytest.mark.parametrize(
     "changed",
     [
-        {"format": 2},
-        {"format": "1"},
+        {"format": 1},
+        {"format": "2"},
         {"format": None},
         {"version": "000000000000"},
         {"sha256": {}},
@@ -351,14 +351,14 @@ def test_a_manifest_that_says_something_else_is_refused(changed: dict[str, Any],
 
 def test_the_format_that_was_found_is_told(copied: Path) -> None:
     manifest = json.loads((copied / "manifest.json").read_text())
-    (copied / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
+    (copied / "manifest.json").write_text(json.dumps(manifest | {"format": 1}))
 
-    assert refusal(copied).faults == (f"{copied}: format 2 found, 1 expected; restore or retrain the bundle",)
+    assert refusal(copied).faults == (f"{copied}: format 1 found, 2 expected; restore or retrain the bundle",)
 
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"", b"\xff\xfe", b"{", b"null", b"7", b'"text"', b"[]", b"{}", b'{"format": 1}', b"[" * 100_000, b"1" * 5_000],
+    [b"", b"\xff\xfe", b"{", b"null", b"7", b'"text"', b"[]", b"{}", b'{"format": 2}', b"[" * 100_000, b"1" * 5_000],
     ids=lambda garbage: repr(garbage[:9]),
 )
 def test_a_garbage_manifest_is_refused(garbage: bytes, copied: Path) -> None:
