@@ -259,6 +259,15 @@ def test_a_full_disk_leaves_the_older_file(plain_bundle: Path, parquet: Path, tm
     assert (tmp_path / "scores.csv").read_text() == "older"
 
 
+def test_a_file_that_the_system_does_not_read_leaves_the_older_output(scorer: Scorer, tmp_path: Path) -> None:
+    unreadable, out = tmp_path / "touchpoints.parquet", tmp_path / "scores.csv"
+    unreadable.symlink_to("/proc/self/mem")  # a plain file whose beginning nobody may read, not even root
+    out.write_text("older")
+    with pytest.raises(OSError, match="Input/output error"):  # which the command line ends with exit code 4
+        score_list.score_list(scorer, order(unreadable), out, None, silent)
+    assert out.read_text() == "older"
+
+
 def test_a_truncated_file_is_bad_data_and_leaves_nothing_behind(scorer: Scorer, parquet: Path, tmp_path: Path) -> None:
     parquet.write_bytes(parquet.read_bytes()[:-2000])
     with pytest.raises(BadData, match="cut off, damaged or not Parquet"):
