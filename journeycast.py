@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -124,6 +126,7 @@ def train(
     from features.journey import load_journey
     from models.bundle import check_out, save_bundle
     from training import tracking
+    from training.model_card import judged_held_out, write_card
     from training.train import train as fit_and_judge
     from training.verdict_table import verdict_table
 
@@ -147,6 +150,10 @@ def train(
             training = fit_and_judge(rows, log, frame, embed, seed, report)
         version = save_bundle(training.model, folder, out)
         tracking.log_metrics(training.judgement.metrics() if training.judgement else {})
+        with tempfile.TemporaryDirectory() as made:
+            write_card(Path(made), training.model, version, training.findings, judged_held_out(training.model.about))
+            shutil.copyfile(f"{made}/card.html", f"{out}.card.html")
+            tracking.log_folder(Path(made))
         registered = tracking.log_bundle(out, register)
     if training.judgement:
         console.print(verdict_table(training.judgement))
@@ -155,6 +162,7 @@ def train(
     _say(
         f"bundle {version} in {out}; MLflow run {run}" + (f", registered as version {registered}" if registered else "")
     )
+    _say(f"model card in {out}.card.html")
 
 
 @app.command()
@@ -162,7 +170,7 @@ def evaluate(
     bundle: BundleReference,
     touchpoints: TouchpointSource,
     labels: Annotated[str, typer.Option("--labels", help="Labels or a CRM's stage history.")],
-    out: Annotated[Path, typer.Option(help="Folder for metrics.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json, card.html and its pictures.")],
     split: Splits = None,
     seed: Seed = 0,
     max_reject_share: RejectShare = 0.05,
@@ -174,6 +182,9 @@ def evaluate(
     from features.embedder import Embedder
     from models.bundle import load_bundle
     from training.evaluate import is_stage_judged, judge_model
+    from training.findings import Findings
+    from training.influence import measure_influence
+    from training.model_card import judged_given, write_card
     from training.verdict_table import verdict_table
 
     loaded = load_bundle(_bundle_folder(bundle))
@@ -189,10 +200,13 @@ def evaluate(
         _say("These labels and the bundle know the stage by different means (rules, or given): it is not judged.")
     elif not is_stage_judged(model.reader, rows):
         _say("The bundle's stage model reads what the CRM recorded, and so do these labels: the stage is not judged.")
-    judgement = judge_model(model, log, rows, embedder.embed if embedder else None, seed)
+    embed = embedder.embed if embedder else None
+    judgement = judge_model(model, log, rows, embed, seed)
     (out / "metrics.json").write_text(
         json.dumps({"model_version": loaded.version, **judgement.metrics()}, indent=1) + "\n"
     )
+    findings = Findings(judgement, measure_influence(model, log, rows, embed))
+    write_card(out, model, loaded.version, findings, judged_given(rows, split))
     console.print(verdict_table(judgement))
 
 

@@ -46,6 +46,12 @@ def target_words(horizon_days: int | None) -> str:
     return "Conversion in the end" if horizon_days is None else f"Conversion within {horizon_days} days"
 
 
+def target_of(column: str) -> int | None:
+    """The horizon of a score column, in days."""
+    days = column.removeprefix("conversion").strip("_d")
+    return int(days) if days else None
+
+
 def _of_conversions(rows: JudgedRows, stages: Sequence[str]) -> list[Chapter]:
     return [
         Chapter(target_words(horizon), conversion_pictures(rows, h, stages))

@@ -76,6 +76,11 @@ def log_metrics(metrics: Mapping[str, float]) -> None:
     mlflow.log_metrics(dict(metrics))
 
 
+def log_folder(folder: Path, under: str | None = None) -> None:
+    """Keep every file of a folder with the current run: pictures, the model card, resolved settings."""
+    mlflow.log_artifacts(str(folder), under)
+
+
 def log_bundle(bundle: Path, register: bool) -> str | None:
     """Record the bundle in the current run as a pyfunc; with `register`, as a new version of the registered model.
 

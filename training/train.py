@@ -13,8 +13,11 @@ from features.event_log import EventLog, from_us
 from features.journey import Journey, conversion_column
 from features.rows import Embed
 from models.journey_model import JourneyModel
+from training.drift import measure_drift
 from training.evaluate import Judgement, judge_model
+from training.findings import Findings
 from training.fit import fit
+from training.influence import measure_influence
 from training.labels import LabelledRows
 from training.progress import Report, silent
 from training.split import Split, time_and_person_split
@@ -28,6 +31,7 @@ class Training:
 
     model: JourneyModel
     judgement: Judgement | None
+    findings: Findings | None = None
 
 
 def train(
@@ -38,9 +42,10 @@ def train(
     Raises BadData where there is too little to learn from.
     """
     split = _split(rows, seed)
-    judgement = _judge_held_out(rows, split, log, journey, embed, seed, report)
+    findings = _judge_held_out(rows, split, log, journey, embed, seed, report)
+    judgement = findings.judgement if findings else None
     model = fit(rows, log, journey, embed, seed, report)
-    return Training(replace(model, about=_about(rows, split, judgement, seed)), judgement)
+    return Training(replace(model, about=_about(rows, split, judgement, seed)), judgement, findings)
 
 
 def _split(rows: LabelledRows, seed: int) -> Split:
@@ -51,14 +56,18 @@ def _split(rows: LabelledRows, seed: int) -> Split:
 
 def _judge_held_out(
     rows: LabelledRows, split: Split, log: EventLog, journey: Journey, embed: Embed | None, seed: int, report: Report
-) -> Judgement | None:
+) -> Findings | None:
+    learnt, held_out = rows.take(split.train_rows), rows.take(split.test_rows)
     try:
-        model = fit(rows.take(split.train_rows), log, journey, embed, seed, _on_trial(report))
-        return judge_model(model, log, rows.take(split.test_rows), embed, seed)
+        model = fit(learnt, log, journey, embed, seed, _on_trial(report))
+        judgement = judge_model(model, log, held_out, embed, seed)
     except BadData as too_little:
         if too_little.code in ("too_few_conversions", "nothing_to_learn", "nothing_to_judge"):
             return None  # what is held out may be missing here and still be enough for the model that is kept
         raise
+    influence = measure_influence(model, log, held_out, embed)
+    columns = influence.columns if influence else None
+    return Findings(judgement, influence, measure_drift(model, log, learnt, held_out, embed, columns))
 
 
 def _on_trial(report: Report) -> Report:
