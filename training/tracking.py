@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import BadEnvironment, BadUsage
+from training.settings import Settings
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
@@ -74,6 +75,11 @@ def tracked_run(name: str, parameters: Mapping[str, Any], tags: Mapping[str, str
 def log_metrics(metrics: Mapping[str, float]) -> None:
     """Record figures in the current run."""
     mlflow.log_metrics(dict(metrics))
+
+
+def log_settings(settings: Settings) -> None:
+    """Record the resolved configuration in the current run as `config.toml`; `train --config` repeats the run by it."""
+    mlflow.log_text(settings.to_toml(), "config.toml")
 
 
 def log_bundle(bundle: Path, register: bool) -> str | None:
