@@ -64,6 +64,9 @@ MarketFile = Annotated[
     Path | None, typer.Option("--market", help="Use this market (of `journeycast market`), not the bundle's.")
 ]
 RejectShare = Annotated[float, typer.Option(help="Stop with exit code 3 above this share of rejected rows.")]
+AllowedLeaks = Annotated[
+    list[str] | None, typer.Option(help="Go on although this guard has found a leak; may be repeated.")
+]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]
 
 
@@ -119,14 +122,17 @@ def train(
     register: Annotated[bool, typer.Option("--register", help="Register the model in MLflow as journeycast.")] = False,
     max_reject_share: RejectShare = 0.05,
     stage_history: StageHistorySource = None,
+    allow_leak: AllowedLeaks = None,
 ) -> None:
     """Learn stage and conversion from touchpoints; write a bundle and record the run in MLflow."""
     from features.journey import load_journey
     from models.bundle import check_out, save_bundle
     from training import tracking
+    from training.leak_guards import check_allowed
     from training.train import train as fit_and_judge
     from training.verdict_table import verdict_table
 
+    check_allowed(allow_leak or ())
     frame = load_journey(journey)
     check_out(out)
     recorded = _read_recorded(stage_history, frame, max_reject_share, f"{out}.stages.rejects.csv", is_training=True)
@@ -144,7 +150,7 @@ def train(
     with tracking.tracked_run(out.name, parameters, {"labels": "given" if labels else "by rule"}) as run:
         with _progress() as report:
             embed = None if text is None else _watched(text, report)
-            training = fit_and_judge(rows, log, frame, embed, seed, report)
+            training = fit_and_judge(rows, log, frame, embed, seed, report, allow_leak or ())
         version = save_bundle(training.model, folder, out)
         tracking.log_metrics(training.judgement.metrics() if training.judgement else {})
         registered = tracking.log_bundle(out, register)

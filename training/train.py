@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
@@ -14,8 +15,9 @@ from features.journey import Journey, conversion_column
 from features.rows import Embed
 from models.journey_model import JourneyModel
 from training.evaluate import Judgement, judge_model
-from training.fit import fit
+from training.fit import fit, fit_read, learn_reader
 from training.labels import LabelledRows
+from training.leak_guards import check_model, check_rows
 from training.progress import Report, silent
 from training.split import Split, time_and_person_split
 
@@ -31,16 +33,28 @@ class Training:
 
 
 def train(
-    rows: LabelledRows, log: EventLog, journey: Journey, embed: Embed | None, seed: int, report: Report = silent
+    rows: LabelledRows,
+    log: EventLog,
+    journey: Journey,
+    embed: Embed | None,
+    seed: int,
+    report: Report = silent,
+    allowed_leaks: Collection[str] = (),
 ) -> Training:
     """Fit on one part of the rows and judge on the other; then fit the model that is kept on all rows.
 
-    Raises BadData where there is too little to learn from.
+    Raises BadData where there is too little to learn from, or where the inputs hold what they must not
+    (`training.leak_guards`) and that is not allowed by its name.
     """
     split = _split(rows, seed)
+    reader = learn_reader(rows, log, journey, embed is not None)
+    read = reader.read(log, rows.customer, rows.as_of_us, embed)
+    leaks = check_rows(rows, reader, read, log, embed, seed, allowed_leaks)
     judgement = _judge_held_out(rows, split, log, journey, embed, seed, report)
-    model = fit(rows, log, journey, embed, seed, report)
-    return Training(replace(model, about=_about(rows, split, judgement, seed)), judgement)
+    model = fit_read(rows, reader, read, seed, report)
+    leaks += check_model(model, rows, read, log, seed, allowed_leaks)
+    about = _about(rows, split, judgement, seed) | {"leaks_allowed": leaks}
+    return Training(replace(model, about=about), judgement)
 
 
 def _split(rows: LabelledRows, seed: int) -> Split:
