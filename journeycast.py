@@ -56,6 +56,9 @@ Changes = Annotated[
     list[str] | None, typer.Option("--set", help="Set section.key=value of the configuration; may be repeated.")
 ]
 RejectShare = Annotated[float, typer.Option(help="Stop with exit code 3 above this share of rejected rows.")]
+AllowedLeaks = Annotated[
+    list[str] | None, typer.Option(help="Go on although this guard has found a leak; may be repeated.")
+]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]
 
 
@@ -119,17 +122,20 @@ def train(
     config: ConfigFile = None,
     change: Changes = None,
     backtest: Annotated[int | None, typer.Option(help="Train and judge at this many earlier moments as well.")] = None,
+    allow_leak: AllowedLeaks = None,
 ) -> None:
     """Learn stage and conversion from touchpoints; write a bundle and record the run in MLflow."""
     from models.bundle import check_out, save_bundle
     from training import tracking
     from training.backtest_table import backtest_table
+    from training.leak_guards import check_allowed
     from training.prepare import prepare
     from training.settings import load_settings, read_changes
     from training.train import run_backtest
     from training.train import train as fit_and_judge
     from training.verdict_table import verdict_table
 
+    check_allowed(allow_leak or ())
     named = {
         "data.touchpoints": touchpoints or None,
         "data.labels": labels,
@@ -140,6 +146,7 @@ def train(
         "backtest.folds": backtest,
         "fit.seed": seed,
         "fit.embedder": embedder,
+        "fit.allow_leaks": allow_leak,
     }
     given = {key: value for key, value in named.items() if value is not None}
     asked = load_settings(config, given | read_changes(change or ()))
