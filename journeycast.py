@@ -33,7 +33,17 @@ __version__ = importlib.metadata.version("journeycast")
 EXTRAS = {
     "sql": ("psycopg",),
     "serve": ("bentoml", "_bentoml_sdk", "_bentoml_impl", "pydantic_settings", "starlette"),
-    "train": ("mlflow", "onnx", "pandas", "sentence_transformers", "sklearn", "torch", "transformers"),
+    "train": (
+        "mlflow",
+        "onnx",
+        "optuna",
+        "pandas",
+        "psutil",
+        "sentence_transformers",
+        "sklearn",
+        "torch",
+        "transformers",
+    ),
 }
 EMBEDDER_HELP = (
     "minilm; static, many times as fast for 2 to 4 points of ROC AUC (measured on two data sets, docs/adr/0009); "
@@ -121,17 +131,23 @@ def train(
     stage_history: StageHistorySource = None,
 ) -> None:
     """Learn stage and conversion from touchpoints; write a bundle and record the run in MLflow."""
+    from time import perf_counter
+
     from features.journey import load_journey
     from models.bundle import check_out, save_bundle
     from training import tracking
+    from training.run_record import record_data, record_training
+    from training.stopwatch import Stopwatch
     from training.train import train as fit_and_judge
     from training.verdict_table import verdict_table
 
     frame = load_journey(journey)
     check_out(out)
-    recorded = _read_recorded(stage_history, frame, max_reject_share, f"{out}.stages.rejects.csv", is_training=True)
-    log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", recorded, until=datetime.now(UTC))
-    rows = _labelled_rows(frame, log, labels, split, max_reject_share, f"{out}.labels.rejects.csv")
+    stopwatch = Stopwatch(perf_counter)
+    with stopwatch.phase("reading"):
+        recorded = _read_recorded(stage_history, frame, max_reject_share, f"{out}.stages.rejects.csv", is_training=True)
+        log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", recorded, until=datetime.now(UTC))
+        rows = _labelled_rows(frame, log, labels, split, max_reject_share, f"{out}.labels.rejects.csv")
     _tell_left_out(frame, log, rows)
     folder, text = _embedder(embedder, log)
     parameters = {
@@ -142,12 +158,15 @@ def train(
         "reads_text": text is not None,
     }
     with tracking.tracked_run(out.name, parameters, {"labels": "given" if labels else "by rule"}) as run:
-        with _progress() as report:
-            embed = None if text is None else _watched(text, report)
-            training = fit_and_judge(rows, log, frame, embed, seed, report)
-        version = save_bundle(training.model, folder, out)
-        tracking.log_metrics(training.judgement.metrics() if training.judgement else {})
-        registered = tracking.log_bundle(out, register)
+        record_data(log, rows, frame, touchpoints, labels)
+        with stopwatch.phase("training"), _progress() as report:
+            watched = stopwatch.watching(report, "training")
+            embed = None if text is None else _watched(text, watched)
+            training = fit_and_judge(rows, log, frame, embed, seed, watched)
+        with stopwatch.phase("saving"):
+            version = save_bundle(training.model, folder, out)
+        record_training(training, rows, frame, out, version, stopwatch)
+    registered = tracking.register_bundle(run) if register else None
     if training.judgement:
         console.print(verdict_table(training.judgement))
     else:

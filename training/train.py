@@ -24,10 +24,11 @@ LIBRARIES = ("lightgbm", "numpy", "numba", "onnxruntime", "polars", "scikit-lear
 
 @dataclass(frozen=True)
 class Training:
-    """A fitted model and how well one like it did on the rows held out; None where too few could be."""
+    """A fitted model and how well one like it did on the rows held out by `split`; None where too few could be."""
 
     model: JourneyModel
     judgement: Judgement | None
+    split: Split
 
 
 def train(
@@ -40,7 +41,7 @@ def train(
     split = _split(rows, seed)
     judgement = _judge_held_out(rows, split, log, journey, embed, seed, report)
     model = fit(rows, log, journey, embed, seed, report)
-    return Training(replace(model, about=_about(rows, split, judgement, seed)), judgement)
+    return Training(replace(model, about=_about(rows, split, judgement, seed)), judgement, split)
 
 
 def _split(rows: LabelledRows, seed: int) -> Split:
