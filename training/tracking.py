@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from features.errors import BadEnvironment, BadUsage
+from models.bundle import load_bundle
+from models.score_columns import score_columns
 from training.fingerprint import Fingerprint
 from training.record_names import finite_metrics, flat_parameters
 from training.run_owner import has_ended, machine, this_process
-from training.store_lock import store_lock
+from training.sqlite_store import make_store, store_lock
 from training.working_folder import git_state
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -52,9 +54,7 @@ NEEDED = (
     "scipy",
     "tokenizers",
 )
-ASKED = ModelSignature(
-    inputs=Schema([ColSpec(DataType.string, name) for name in ("customer_id", "as_of", "touchpoints")]),
-)
+ASKED = Schema([ColSpec(DataType.string, name) for name in ("customer_id", "as_of", "touchpoints")])
 PROCESS = "process"  # the tag that says whose a run is
 
 
@@ -116,14 +116,16 @@ def log_folder(folder: Path, under: str | None = None) -> None:
 
 
 def log_bundle(bundle: Path) -> None:
-    """Keep the bundle with the current run as a pyfunc."""
+    """Keep the bundle with the current run as a pyfunc that says what it asks for and what it answers."""
+    columns = score_columns(load_bundle(bundle).model).items()
+    answered = Schema([ColSpec(column.kind, name, required=not column.may_be_empty) for name, column in columns])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*An input example was not provided")  # it would be a customer's data
         mlflow.pyfunc.log_model(
             name="bundle",
             loader_module=LOADER,
             data_path=str(bundle),
-            signature=ASKED,
+            signature=ModelSignature(ASKED, answered),
             pip_requirements=[f"{library}=={version(library)}" for library in NEEDED],
         )
 
@@ -134,10 +136,11 @@ def register_bundle(run_id: str) -> str:
     The first version ever registered becomes the champion. What is interrupted before has moved nothing.
     """
     try:
-        registered = mlflow.register_model(f"runs:/{run_id}/bundle", REGISTERED_MODEL)
-        client = mlflow.MlflowClient()
-        if CHAMPION not in client.get_registered_model(REGISTERED_MODEL).aliases:
-            client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, registered.version)
+        with store_lock(mlflow.get_tracking_uri()):  # of two at once, one is the first
+            registered = mlflow.register_model(f"runs:/{run_id}/bundle", REGISTERED_MODEL)
+            client = mlflow.MlflowClient()
+            if CHAMPION not in client.get_registered_model(REGISTERED_MODEL).aliases:
+                client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, registered.version)
     except MlflowException as error:
         raise _unreachable(error) from None
     return str(registered.version)
@@ -174,7 +177,8 @@ def _start(name: str, tags: Mapping[str, str]) -> str:
     with _in_reach(told=True):
         if (within := mlflow.active_run()) is not None:
             return _id(mlflow.start_run(run_name=name, tags=own, nested=True, experiment_id=within.info.experiment_id))
-        with store_lock(mlflow.get_tracking_uri()):
+        with store_lock(address := mlflow.get_tracking_uri()):
+            make_store(address, lambda fresh: mlflow.MlflowClient(fresh).search_experiments(max_results=1))
             experiment = mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
         _end_dead_runs(experiment.experiment_id)
         return _id(mlflow.start_run(run_name=name, tags=own, experiment_id=experiment.experiment_id))
