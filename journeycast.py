@@ -19,7 +19,17 @@ __version__ = importlib.metadata.version("journeycast")
 EXTRAS = {
     "sql": ("psycopg",),
     "serve": ("bentoml", "_bentoml_sdk", "_bentoml_impl", "pydantic_settings", "starlette"),
-    "train": ("mlflow", "onnx", "pandas", "sentence_transformers", "sklearn", "torch", "transformers"),
+    "train": (
+        "mlflow",
+        "onnx",
+        "optuna",
+        "pandas",
+        "psutil",
+        "sentence_transformers",
+        "sklearn",
+        "torch",
+        "transformers",
+    ),
 }
 EMBEDDER_HELP = (
     "minilm; static, many times as fast for 2 to 4 points of ROC AUC (measured on two data sets, docs/adr/0009); "
@@ -125,14 +135,13 @@ def train(
     allow_leak: AllowedLeaks = None,
 ) -> None:
     """Learn stage and conversion from touchpoints; write a bundle and record the run in MLflow."""
-    from models.bundle import check_out, save_bundle
-    from training import tracking
+    from time import perf_counter
+
     from training.backtest_table import backtest_table
     from training.leak_guards import check_allowed
-    from training.prepare import prepare
+    from training.run import run_training
     from training.settings import load_settings, read_changes
-    from training.train import run_backtest
-    from training.train import train as fit_and_judge
+    from training.stopwatch import Stopwatch
     from training.verdict_table import verdict_table
 
     check_allowed(allow_leak or ())
@@ -150,42 +159,14 @@ def train(
     }
     given = {key: value for key, value in named.items() if value is not None}
     asked = load_settings(config, given | read_changes(change or ()))
-    check_out(out)
-    ready = prepare(asked, out, partial(datetime.now, UTC), reporter.say)
-    settings, frame = ready.settings, ready.journey
-    parameters = {
-        "journey": frame.name,
-        "seed": settings.fit.seed,
-        "rows": len(ready.rows),
-        "split": split,
-        "reads_text": ready.embedder is not None,
-    }
-    tested = None
-    with tracking.tracked_run(out.name, parameters, {"labels": "given" if asked.data.labels else "by rule"}) as run:
-        tracking.log_settings(settings)
-        with reporter.progress() as report:
-            embed = ready.embed(report)
-            training = fit_and_judge(ready.rows, ready.log, frame, embed, settings.fit.seed, report, settings=settings)
-            if settings.backtest.folds:
-                tested = run_backtest(ready.rows, ready.log, frame, embed, settings, report)
-        version = save_bundle(training.model, ready.embedder_folder, out)
-        tracking.log_metrics(training.judgement.metrics() if training.judgement else {})
-        tracking.log_metrics(tested.metrics() if tested else {})
-        registered = tracking.log_bundle(out, register)
-    for target, why in training.model.about["trained_on"]["not_learnt"].items():
-        reporter.say(f"not learnt: {target}: {why}")
-    judged_on = training.model.about["judged_on"]
-    if settings.split.kind != judged_on["split"]:
-        reporter.say(f"judged on other persons, not on later rows: {judged_on['why_not_by_time']}")
-    if training.judgement:
-        reporter.show(verdict_table(training.judgement))
-    else:
-        reporter.say("Too few rows to hold some out: this model has not been judged.")
-    if tested:
-        reporter.show(backtest_table(tested))
-    reporter.say(
-        f"bundle {version} in {out}; MLflow run {run}" + (f", registered as version {registered}" if registered else "")
-    )
+    now, stopwatch = partial(datetime.now, UTC), Stopwatch(perf_counter)
+    run = run_training(asked, out, register, now, stopwatch, reporter.say, reporter.progress)
+    if run.training.judgement:
+        reporter.show(verdict_table(run.training.judgement))
+    if run.tested:
+        reporter.show(backtest_table(run.tested))
+    for line in run.told(out):
+        reporter.say(line)
 
 
 @app.command()

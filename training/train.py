@@ -29,10 +29,11 @@ LIBRARIES = ("lightgbm", "numpy", "numba", "onnxruntime", "polars", "scikit-lear
 
 @dataclass(frozen=True)
 class Training:
-    """A fitted model and how well one like it did on the rows held out; None where too few could be."""
+    """A fitted model and how well one like it did on the rows held out by `split`; None where too few could be."""
 
     model: JourneyModel
     judgement: Judgement | None
+    split: Split
 
 
 def train(
@@ -60,7 +61,7 @@ def train(
     model = fit_read(rows, reader, read, seed, report)
     leaks += check_model(model, rows, read, log, seed, settings.fit.allow_leaks)
     about = _about(rows, split, judgement, seed, settings, not_learnt) | {"leaks_allowed": leaks}
-    return Training(replace(model, about=about), judgement)
+    return Training(replace(model, about=about), judgement, split)
 
 
 def run_backtest(
