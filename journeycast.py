@@ -319,9 +319,9 @@ def serve(
     market: MarketFile = None,
 ) -> None:
     """Answer POST /score until stopped."""
-    import serving.service
+    import serving.launch
 
-    serving.service.serve(_bundle_folder(bundle), host, port, market)
+    serving.launch.serve(_bundle_folder(bundle), host, port, market)
 
 
 @app.command()
