@@ -22,6 +22,7 @@ from training.labels import LabelledRows
 from training.pictures import PLOT_STYLE, Picture, percent, rows_and_persons, write_pictures
 
 STYLE: Final = Path(__file__).with_name("card.css")
+CARD: Final = "card.html"
 FEW_CONVERSIONS: Final = 100
 PURPOSE: Final = (
     "It is made for marketing, sales and service: whom to speak to, about what, and when. It is not made to decide on "
@@ -34,10 +35,10 @@ KEPT: Final = (
 
 
 def write_card(folder: Path, model: JourneyModel, version: str, findings: Findings | None, judged: str) -> None:
-    """Write `card.html` and, each by itself, the pictures in it. Raises BadEnvironment where that is not possible."""
+    """Write `card.html` and, in `pictures/`, each picture by itself. Raises BadEnvironment where that cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "card.html").write_text(model_card(model, version, findings, judged), "utf-8")
+        (folder / CARD).write_text(model_card(model, version, findings, judged), "utf-8")
         if findings is not None:
             pictures = [picture for chapter in chapters(findings) for picture in chapter.pictures]
             write_pictures(pictures, folder / "pictures")
