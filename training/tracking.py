@@ -21,6 +21,7 @@ from models.score_columns import score_columns
 from training.fingerprint import Fingerprint
 from training.record_names import finite_metrics, flat_parameters
 from training.run_owner import has_ended, machine, this_process
+from training.settings import Settings
 from training.sqlite_store import make_store, store_lock
 from training.working_folder import git_state
 
@@ -94,6 +95,11 @@ def log_metrics(metrics: Mapping[str, float], step: int | None = None) -> None:
 def set_tags(tags: Mapping[str, str]) -> None:
     """Say more of the current run."""
     mlflow.set_tags(dict(tags))
+
+
+def log_settings(settings: Settings) -> None:
+    """Record the resolved configuration in the current run as `config.toml`; `train --config` repeats the run by it."""
+    mlflow.log_text(settings.to_toml(), "config.toml")
 
 
 def log_data(data: Fingerprint, source: str, use: Literal["training", "testing"]) -> None:
