@@ -137,16 +137,11 @@ def train(
     """Learn stage and conversion from touchpoints; write a bundle and record the run in MLflow."""
     from time import perf_counter
 
-    from models.bundle import check_out, save_bundle
-    from training import tracking
     from training.backtest_table import backtest_table
     from training.leak_guards import check_allowed
-    from training.prepare import prepare
-    from training.run_record import record_backtest, record_data, record_training
+    from training.run import run_training
     from training.settings import load_settings, read_changes
     from training.stopwatch import Stopwatch
-    from training.train import run_backtest
-    from training.train import train as fit_and_judge
     from training.verdict_table import verdict_table
 
     check_allowed(allow_leak or ())
@@ -164,46 +159,14 @@ def train(
     }
     given = {key: value for key, value in named.items() if value is not None}
     asked = load_settings(config, given | read_changes(change or ()))
-    check_out(out)
-    stopwatch = Stopwatch(perf_counter)
-    with stopwatch.phase("reading"):
-        ready = prepare(asked, out, partial(datetime.now, UTC), reporter.say)
-    settings, frame = ready.settings, ready.journey
-    parameters = {
-        "journey": {"name": frame.name, "stages": frame.stages, "horizons_days": frame.conversion.horizons},
-        "rows": len(ready.rows),
-        "reads_text": ready.embedder is not None,
-        **settings.about(),
-    }
-    tested = None
-    with tracking.tracked_run(out.name, parameters, {"labels": "given" if asked.data.labels else "by rule"}) as run:
-        tracking.log_settings(settings)
-        record_data(ready)
-        with stopwatch.phase("training"), reporter.progress() as report:
-            watched = stopwatch.watching(report, "training")
-            embed = ready.embed(watched)
-            training = fit_and_judge(ready.rows, ready.log, frame, embed, settings.fit.seed, watched, settings=settings)
-            if settings.backtest.folds:
-                tested = run_backtest(ready.rows, ready.log, frame, embed, settings, watched)
-                record_backtest(tested)
-        with stopwatch.phase("saving"):
-            version = save_bundle(training.model, ready.embedder_folder, out)
-        record_training(training, ready, out, version, stopwatch)
-    registered = tracking.register_bundle(run) if register else None
-    for target, why in training.model.about["trained_on"]["not_learnt"].items():
-        reporter.say(f"not learnt: {target}: {why}")
-    judged_on = training.model.about["judged_on"]
-    if settings.split.kind != judged_on["split"]:
-        reporter.say(f"judged on other persons, not on later rows: {judged_on['why_not_by_time']}")
-    if training.judgement:
-        reporter.show(verdict_table(training.judgement))
-    else:
-        reporter.say("Too few rows to hold some out: this model has not been judged.")
-    if tested:
-        reporter.show(backtest_table(tested))
-    reporter.say(
-        f"bundle {version} in {out}; MLflow run {run}" + (f", registered as version {registered}" if registered else "")
-    )
+    now, stopwatch = partial(datetime.now, UTC), Stopwatch(perf_counter)
+    run = run_training(asked, out, register, now, stopwatch, reporter.say, reporter.progress)
+    if run.training.judgement:
+        reporter.show(verdict_table(run.training.judgement))
+    if run.tested:
+        reporter.show(backtest_table(run.tested))
+    for line in run.told(out):
+        reporter.say(line)
 
 
 @app.command()
@@ -356,9 +319,9 @@ def serve(
     market: MarketFile = None,
 ) -> None:
     """Answer POST /score until stopped."""
-    import serving.service
+    import serving.launch
 
-    serving.service.serve(_bundle_folder(bundle), host, port, market)
+    serving.launch.serve(_bundle_folder(bundle), host, port, market)
 
 
 @app.command()

@@ -9,10 +9,13 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+from features.event_log import EventLog
+from features.journey import Journey
 from training import tracking
 from training.backtest import FIGURES, Backtest
 from training.fingerprint import of_labelled_rows, of_touchpoints
-from training.prepare import Prepared
+from training.labels import LabelledRows
+from training.settings import Data
 from training.stopwatch import Stopwatch
 from training.train import LIBRARIES, Training
 from training.verdict_text import verdict_text
@@ -20,13 +23,11 @@ from training.verdict_text import verdict_text
 COUNTS = ("n", "n_positive", "base_rate")
 
 
-def record_data(ready: Prepared) -> None:
+def record_data(log: EventLog, rows: LabelledRows, journey: Journey, data: Data) -> None:
     """Record which touchpoints and labelled rows the current run learns from, and the files they came from."""
-    data = ready.settings.data
     source = ", ".join(data.touchpoints or ())
-    tracking.log_data(of_touchpoints(ready.log), source, "training")
-    rows = of_labelled_rows("labelled rows", ready.rows, ready.journey)
-    tracking.log_data(rows, data.labels or source, "training")
+    tracking.log_data(of_touchpoints(log), source, "training")
+    tracking.log_data(of_labelled_rows("labelled rows", rows, journey), data.labels or source, "training")
 
 
 def record_backtest(tested: Backtest) -> None:
@@ -42,11 +43,11 @@ def record_backtest(tested: Backtest) -> None:
 
 
 def record_training(
-    training: Training, ready: Prepared, bundle: Path, bundle_version: str, stopwatch: Stopwatch
+    training: Training, rows: LabelledRows, journey: Journey, bundle: Path, bundle_version: str, stopwatch: Stopwatch
 ) -> None:
     """Record a training in the current run: the bundle, the verdicts, the rows judged on, seconds and environment."""
     if training.judgement is not None:
-        held_out = of_labelled_rows("held-out rows", ready.rows.take(training.split.test_rows), ready.journey)
+        held_out = of_labelled_rows("held-out rows", rows.take(training.split.test_rows), journey)
         tracking.log_data(held_out, "labelled rows", "testing")
         tracking.log_metrics(training.judgement.metrics())
         tracking.set_tags({"mlflow.note.content": verdict_text(training.judgement)})
