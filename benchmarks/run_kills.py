@@ -15,13 +15,18 @@ import sqlite3
 import sys
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
-import journeycast
 from features.simulate import simulate, write_simulation
 from models.bundle import load_bundle
-from training import fit_conversion, fit_stage, run_record  # noqa: F401  # a child has them imported
+from training import fit_conversion, fit_stage
+from training.progress import Report, silent
+from training.run import run_training
+from training.settings import load_settings
+from training.stopwatch import Stopwatch
 
 FEW = {fit_conversion: (4, 8), fit_stage: (2, 4)}  # how good the models are does not matter here
 CHAMPION = (
@@ -90,13 +95,25 @@ def train(place: Path, market: Path, kill_after_s: float | None = None) -> int:
         os.chdir(place)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{place}/mlflow.db"
         with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
             os.dup2(nowhere.fileno(), 2)
-        journeycast.train([str(market / "touchpoints.parquet")], place / "bundle", embedder="none", register=True)
+        settings = load_settings(
+            None, {"data.touchpoints": [str(market / "touchpoints.parquet")], "fit.embedder": "none"}
+        )
+        run_training(
+            settings, place / "bundle", True, lambda: datetime.now(UTC), Stopwatch(time.monotonic), print, quiet
+        )
         os._exit(0)
     if kill_after_s is not None:
         time.sleep(kill_after_s)
         os.kill(child, signal.SIGKILL)
     return os.waitpid(child, 0)[1]
+
+
+@contextmanager
+def quiet() -> Iterator[Report]:
+    """Progress that nobody reads."""
+    yield silent
 
 
 def asked(place: Path, question: str) -> list[tuple[object, ...]]:
