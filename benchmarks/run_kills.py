@@ -15,7 +15,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,7 +50,7 @@ def main() -> None:
     moments, amiss, half_done = random.Random(0), 0, 0
     with tempfile.TemporaryDirectory(prefix="journeycast-kills-") as folder:
         market = Path(folder) / "market"
-        write_simulation(simulate(given.customers, seed=1), market)
+        in_child(lambda: write_simulation(simulate(given.customers, seed=1), market))
         seconds = {name: undisturbed(Path(folder) / name, market) for name in ("warm", "grown", "timed", "grown")}
         for kill in range(given.kills):
             name = "grown" if kill % 2 else f"fresh{kill}"
@@ -81,33 +81,45 @@ def survives(place: Path, market: Path, kill_after_s: float) -> tuple[bool, list
         return was_killed, [*faults, "the next training failed"]
     if asked(place, UNDECIDED) != [(0,)]:
         faults.append("a run or model is undecided")
-    load_bundle(place / "bundle")  # it raises where a byte is missing
+    if in_child(lambda: check_bundle(place / "bundle")) != 0:
+        faults.append("the bundle does not open")
     if left := {path.name for path in place.iterdir()} - {"bundle", "mlflow.db", "mlruns"}:
         faults.append(f"left behind: {sorted(left)}")
     return was_killed, faults
 
 
 def train(place: Path, market: Path, kill_after_s: float | None = None) -> int:
-    """Train in a child process; returns how it ended, 0 if well."""
-    child = os.fork()  # nothing has started a thread in this process yet
-    if child == 0:
+    """Train, in a child process; returns how it ended, 0 if well."""
+
+    def work() -> None:
         place.mkdir(exist_ok=True)
         os.chdir(place)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{place}/mlflow.db"
+        given = {"data.touchpoints": [str(market / "touchpoints.parquet")], "fit.embedder": "none"}
+        settings, stopwatch = load_settings(None, given), Stopwatch(time.monotonic)
+        run_training(settings, place / "bundle", True, lambda: datetime.now(UTC), stopwatch, print, quiet)
+
+    return in_child(work, kill_after_s)
+
+
+def in_child(work: Callable[[], None], kill_after_s: float | None = None) -> int:
+    """Do this in a process of its own, unheard; this one starts no thread, or the next child would wait for it."""
+    child = os.fork()
+    if child == 0:
         with Path(os.devnull).open("w") as nowhere:
             os.dup2(nowhere.fileno(), 1)
             os.dup2(nowhere.fileno(), 2)
-        settings = load_settings(
-            None, {"data.touchpoints": [str(market / "touchpoints.parquet")], "fit.embedder": "none"}
-        )
-        run_training(
-            settings, place / "bundle", True, lambda: datetime.now(UTC), Stopwatch(time.monotonic), print, quiet
-        )
+        work()
         os._exit(0)
     if kill_after_s is not None:
         time.sleep(kill_after_s)
         os.kill(child, signal.SIGKILL)
     return os.waitpid(child, 0)[1]
+
+
+def check_bundle(folder: Path) -> None:
+    """Open it; where a byte is missing that raises."""
+    load_bundle(folder)
 
 
 @contextmanager

@@ -122,6 +122,11 @@ def log_folder(folder: Path, under: str | None = None) -> None:
     mlflow.log_artifacts(str(folder), under)
 
 
+def log_file(file: Path) -> None:
+    """Keep a file with the current run."""
+    mlflow.log_artifact(str(file))
+
+
 def log_bundle(bundle: Path) -> None:
     """Keep the bundle with the current run as a pyfunc that says what it asks for and what it answers."""
     columns = score_columns(load_bundle(bundle).model).items()
