@@ -1,4 +1,4 @@
-"""The command line: journeycast simulate | train | evaluate | features | market | score | serve | make-key | demo."""
+"""The command line: journeycast simulate, train, tune, evaluate, features, market, score, serve, make-key and demo."""
 
 from __future__ import annotations
 
@@ -167,6 +167,45 @@ def train(
         reporter.show(backtest_table(run.tested))
     for line in run.told(out):
         reporter.say(line)
+
+
+@app.command()
+def tune(
+    touchpoints: Annotated[
+        list[str],
+        typer.Option("--touchpoints", default_factory=list, help="Parquet, CSV or JSON Lines: files, folders, globs."),
+    ],
+    out: Annotated[Path, typer.Option(help="Configuration to write, for train --config.")],
+    journey: Annotated[Path | None, typer.Option(help="Journey file; the four-stage default without one.")] = None,
+    labels: LabelSource = None,
+    split: Splits = None,
+    seed: Annotated[int | None, typer.Option(help="Equal seeds give equal results; 0 without one.")] = None,
+    embedder: Annotated[str | None, typer.Option(help=EMBEDDER_HELP)] = None,
+    stage_history: StageHistorySource = None,
+    config: ConfigFile = None,
+    change: Changes = None,
+    trials: Annotated[int, typer.Option(min=1, help="Trees to try for each model, with those tried before.")] = 30,
+    study: Annotated[Path | None, typer.Option(help="Where trials are kept; beside --out without one.")] = None,
+) -> None:
+    """Search for better trees, and say what they gain on rows that no trial saw. Stopped, it goes on where it was."""
+    from training.settings import load_settings, read_changes
+    from training.tune_run import run_search
+
+    named = {
+        "data.touchpoints": touchpoints or None,
+        "data.labels": labels,
+        "data.splits": split,
+        "data.stage_history": stage_history,
+        "journey": None if journey is None else str(journey),
+        "fit.seed": seed,
+        "fit.embedder": embedder,
+    }
+    given = {key: value for key, value in named.items() if value is not None}
+    asked = load_settings(config, given | read_changes(change or ()))
+    now = partial(datetime.now, UTC)
+    for gain in run_search(asked, out, trials, study, now, reporter.say, reporter.progress):
+        reporter.say(str(gain))
+    reporter.say(f"trees found in {out}: journeycast train --config {out}")
 
 
 @app.command()

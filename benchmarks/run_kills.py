@@ -106,11 +106,14 @@ def in_child(work: Callable[[], None], kill_after_s: float | None = None) -> int
     """Do this in a process of its own, unheard; this one starts no thread, or the next child would wait for it."""
     child = os.fork()
     if child == 0:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-            os.dup2(nowhere.fileno(), 2)
-        work()
-        os._exit(0)
+        try:
+            with Path(os.devnull).open("w") as nowhere:
+                os.dup2(nowhere.fileno(), 1)
+                os.dup2(nowhere.fileno(), 2)
+            work()
+            os._exit(0)
+        finally:
+            os._exit(1)
     if kill_after_s is not None:
         time.sleep(kill_after_s)
         os.kill(child, signal.SIGKILL)
