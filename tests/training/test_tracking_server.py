@@ -26,8 +26,6 @@ from training.tracking import download_bundle, log_bundle, log_metrics, register
 LONGEST_S = 120
 TOUCHPOINT = {"occurred_at": "2026-01-09T00:00:00Z", "channel": "web", "action": "asked"}
 ASKED = [["c1", "2026-01-20T00:00:00Z", json.dumps([TOUCHPOINT])]]
-    ["c1", "2026-01-20T00:00:00Z", '[{"occurred_at": "2026-01-09T00:00:00Z", "channel": "web", "action": "asked"}]']
-]
 # What a training does to a store, without its fitting; it waits after the bundle where a second word is given.
 TRAINING = """
 import sys, time
