@@ -174,7 +174,7 @@ def evaluate(
     bundle: BundleReference,
     touchpoints: TouchpointSource,
     labels: Annotated[str, typer.Option("--labels", help="Labels or a CRM's stage history.")],
-    out: Annotated[Path, typer.Option(help="Folder for metrics.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json, card.html and its pictures.")],
     split: Splits = None,
     seed: Seed = 0,
     max_reject_share: RejectShare = 0.05,
@@ -187,7 +187,10 @@ def evaluate(
     from features.inputs import read_log, read_recorded
     from models.bundle import load_bundle
     from training.evaluate import is_stage_judged, judge_model
+    from training.findings import Findings
+    from training.influence import measure_influence
     from training.label_source import labelled_rows
+    from training.model_card import judged_given, write_card
     from training.verdict_table import verdict_table
 
     loaded = load_bundle(_bundle_folder(bundle))
@@ -208,10 +211,13 @@ def evaluate(
         reporter.say(
             "The bundle's stage model reads what the CRM recorded, and so do these labels: the stage is not judged."
         )
-    judgement = judge_model(model, log, rows, embedder.embed if embedder else None, seed)
+    embed = embedder.embed if embedder else None
+    judgement = judge_model(model, log, rows, embed, seed)
     (out / "metrics.json").write_text(
         json.dumps({"model_version": loaded.version, **judgement.metrics()}, indent=1) + "\n"
     )
+    findings = Findings(judgement, measure_influence(model, log, rows, embed))
+    write_card(out, model, loaded.version, findings, judged_given(rows, split))
     reporter.show(verdict_table(judgement))
 
 
