@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import typer
 
 from features.errors import BadData, BadEnvironment, BadUsage, Fault
-from features.reporter import Reporter
+from features.reporter import Form, Reporter
 
 __version__ = importlib.metadata.version("journeycast")
 EXTRAS = {
@@ -33,7 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-reporter = Reporter()
+reporter = Reporter(partial(datetime.now, UTC))
 
 TouchpointSource = Annotated[
     list[str], typer.Option("--touchpoints", help="Parquet, CSV or JSON Lines: files, folders, globs.")
@@ -49,6 +49,8 @@ BundleReference = Annotated[str, typer.Option("--bundle", help="A bundle folder 
 MarketFile = Annotated[
     Path | None, typer.Option("--market", help="Use this market (of `journeycast market`), not the bundle's.")
 ]
+LogFormat = Annotated[Form, typer.Option("--log-format", help="Tell for people, or as JSON Lines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Tell nothing but faults.")]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="The configuration of a training (TOML); options here win over it.")
 ]
@@ -119,6 +121,8 @@ def train(
     config: ConfigFile = None,
     change: Changes = None,
     backtest: Annotated[int | None, typer.Option(help="Train and judge at this many earlier moments as well.")] = None,
+    log_format: LogFormat = "text",
+    quiet: Quiet = False,
 ) -> None:
     """Learn stage and conversion from touchpoints; write a bundle and record the run in MLflow."""
     from models.bundle import check_out, save_bundle
@@ -130,6 +134,7 @@ def train(
     from training.train import train as fit_and_judge
     from training.verdict_table import verdict_table
 
+    reporter.speak(log_format, quiet)
     named = {
         "data.touchpoints": touchpoints or None,
         "data.labels": labels,
@@ -171,11 +176,11 @@ def train(
     if settings.split.kind != judged_on["split"]:
         reporter.say(f"judged on other persons, not on later rows: {judged_on['why_not_by_time']}")
     if training.judgement:
-        reporter.show(verdict_table(training.judgement))
+        reporter.show(verdict_table(training.judgement), "judgement", training.judgement.metrics())
     else:
         reporter.say("Too few rows to hold some out: this model has not been judged.")
     if tested:
-        reporter.show(backtest_table(tested))
+        reporter.show(backtest_table(tested), "backtest", tested.metrics())
     reporter.say(
         f"bundle {version} in {out}; MLflow run {run}" + (f", registered as version {registered}" if registered else "")
     )
@@ -191,6 +196,8 @@ def evaluate(
     seed: Seed = 0,
     max_reject_share: RejectShare = 0.05,
     stage_history: StageHistorySource = None,
+    log_format: LogFormat = "text",
+    quiet: Quiet = False,
 ) -> None:
     """Judge a bundle on labelled rows, beside prevalence and recency."""
     import json
@@ -202,6 +209,7 @@ def evaluate(
     from training.label_source import labelled_rows
     from training.verdict_table import verdict_table
 
+    reporter.speak(log_format, quiet)
     loaded = load_bundle(_bundle_folder(bundle))
     model = loaded.model
     frame = model.reader.journey
@@ -224,7 +232,7 @@ def evaluate(
     (out / "metrics.json").write_text(
         json.dumps({"model_version": loaded.version, **judgement.metrics()}, indent=1) + "\n"
     )
-    reporter.show(verdict_table(judgement))
+    reporter.show(verdict_table(judgement), "judgement", judgement.metrics())
 
 
 @app.command("features")
@@ -283,6 +291,8 @@ def score(
     engine: Annotated[Literal["local"], typer.Option(help="Where to compute.")] = "local",
     max_reject_share: RejectShare = 0.05,
     stage_history: StageHistorySource = None,
+    log_format: LogFormat = "text",
+    quiet: Quiet = False,
 ) -> None:
     """Score a list of customers. A run that was stopped goes on where it was when started again."""
     from features.event_log import to_us
@@ -295,6 +305,7 @@ def score(
     from serving.scorer import Scorer
 
     del engine
+    reporter.speak(log_format, quiet)
     if (as_of is None) == (snapshots is None):
         raise BadUsage("as_of_or_snapshots", "give either --as-of TIME or --snapshots FILE")
     to_table = "://" in out
