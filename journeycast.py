@@ -19,7 +19,17 @@ __version__ = importlib.metadata.version("journeycast")
 EXTRAS = {
     "sql": ("psycopg",),
     "serve": ("bentoml", "_bentoml_sdk", "_bentoml_impl", "pydantic_settings", "starlette"),
-    "train": ("mlflow", "onnx", "pandas", "sentence_transformers", "sklearn", "torch", "transformers"),
+    "train": (
+        "mlflow",
+        "onnx",
+        "optuna",
+        "pandas",
+        "psutil",
+        "sentence_transformers",
+        "sklearn",
+        "torch",
+        "transformers",
+    ),
 }
 EMBEDDER_HELP = (
     "minilm; static, many times as fast for 2 to 4 points of ROC AUC (measured on two data sets, docs/adr/0009); "
@@ -58,6 +68,9 @@ Changes = Annotated[
     list[str] | None, typer.Option("--set", help="Set section.key=value of the configuration; may be repeated.")
 ]
 RejectShare = Annotated[float, typer.Option(help="Stop with exit code 3 above this share of rejected rows.")]
+AllowedLeaks = Annotated[
+    list[str] | None, typer.Option(help="Go on although this guard has found a leak; may be repeated.")
+]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]
 
 
@@ -121,20 +134,22 @@ def train(
     config: ConfigFile = None,
     change: Changes = None,
     backtest: Annotated[int | None, typer.Option(help="Train and judge at this many earlier moments as well.")] = None,
+    allow_leak: AllowedLeaks = None,
     log_format: LogFormat = "text",
     quiet: Quiet = False,
 ) -> None:
     """Learn stage and conversion from touchpoints; write a bundle and record the run in MLflow."""
-    from models.bundle import check_out, save_bundle
-    from training import tracking
+    from time import perf_counter
+
     from training.backtest_table import backtest_table
-    from training.prepare import prepare
+    from training.leak_guards import check_allowed
+    from training.run import run_training
     from training.settings import load_settings, read_changes
-    from training.train import run_backtest
-    from training.train import train as fit_and_judge
+    from training.stopwatch import Stopwatch
     from training.verdict_table import verdict_table
 
     reporter.speak(log_format, quiet)
+    check_allowed(allow_leak or ())
     named = {
         "data.touchpoints": touchpoints or None,
         "data.labels": labels,
@@ -145,45 +160,18 @@ def train(
         "backtest.folds": backtest,
         "fit.seed": seed,
         "fit.embedder": embedder,
+        "fit.allow_leaks": allow_leak,
     }
     given = {key: value for key, value in named.items() if value is not None}
     asked = load_settings(config, given | read_changes(change or ()))
-    check_out(out)
-    ready = prepare(asked, out, partial(datetime.now, UTC), reporter.say)
-    settings, frame = ready.settings, ready.journey
-    parameters = {
-        "journey": frame.name,
-        "seed": settings.fit.seed,
-        "rows": len(ready.rows),
-        "split": split,
-        "reads_text": ready.embedder is not None,
-    }
-    tested = None
-    with tracking.tracked_run(out.name, parameters, {"labels": "given" if asked.data.labels else "by rule"}) as run:
-        tracking.log_settings(settings)
-        with reporter.progress() as report:
-            embed = ready.embed(report)
-            training = fit_and_judge(ready.rows, ready.log, frame, embed, settings.fit.seed, report, settings=settings)
-            if settings.backtest.folds:
-                tested = run_backtest(ready.rows, ready.log, frame, embed, settings, report)
-        version = save_bundle(training.model, ready.embedder_folder, out)
-        tracking.log_metrics(training.judgement.metrics() if training.judgement else {})
-        tracking.log_metrics(tested.metrics() if tested else {})
-        registered = tracking.log_bundle(out, register)
-    for target, why in training.model.about["trained_on"]["not_learnt"].items():
-        reporter.say(f"not learnt: {target}: {why}")
-    judged_on = training.model.about["judged_on"]
-    if settings.split.kind != judged_on["split"]:
-        reporter.say(f"judged on other persons, not on later rows: {judged_on['why_not_by_time']}")
-    if training.judgement:
-        reporter.show(verdict_table(training.judgement), "judgement", training.judgement.metrics())
-    else:
-        reporter.say("Too few rows to hold some out: this model has not been judged.")
-    if tested:
-        reporter.show(backtest_table(tested), "backtest", tested.metrics())
-    reporter.say(
-        f"bundle {version} in {out}; MLflow run {run}" + (f", registered as version {registered}" if registered else "")
-    )
+    now, stopwatch = partial(datetime.now, UTC), Stopwatch(perf_counter)
+    run = run_training(asked, out, register, now, stopwatch, reporter.say, reporter.progress)
+    if judgement := run.training.judgement:
+        reporter.show(verdict_table(judgement), "judgement", judgement.metrics())
+    if run.tested:
+        reporter.show(backtest_table(run.tested), "backtest", run.tested.metrics())
+    for line in run.told(out):
+        reporter.say(line)
 
 
 @app.command()
@@ -342,9 +330,9 @@ def serve(
     market: MarketFile = None,
 ) -> None:
     """Answer POST /score until stopped."""
-    import serving.service
+    import serving.launch
 
-    serving.service.serve(_bundle_folder(bundle), host, port, market)
+    serving.launch.serve(_bundle_folder(bundle), host, port, market)
 
 
 @app.command()

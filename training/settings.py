@@ -18,6 +18,7 @@ MOST_FOLDS: Final = 100
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Target = Literal["stage", "conversion"]
+Leak = Literal["telling_feature", "future", "label_evidence", "twin_customers", "serving_difference"]
 
 
 class _Section(BaseModel):
@@ -84,11 +85,15 @@ class Backtest(_Section):
 
 
 class Fit(_Section):
-    """How a model is fitted. `learn` leaves the stage or the conversions out; `embedder` may be a folder."""
+    """How a model is fitted. `learn` leaves the stage or the conversions out; `embedder` may be a folder.
+
+    `allow_leaks` lets a training go on although a guard of that name has found a leak; see `training.leak_guards`.
+    """
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     embedder: Name = "minilm"
     learn: Annotated[tuple[Target, ...], Field(min_length=1), Strict(False)] = ("stage", "conversion")
+    allow_leaks: Annotated[tuple[Leak, ...], Strict(False)] = ()
 
 
 class Settings(_Section):

@@ -15,8 +15,9 @@ from features.rows import Embed
 from models.journey_model import JourneyModel
 from training.backtest import Backtest, backtest, rolling_folds
 from training.evaluate import Judgement, judge_model
-from training.fit import fit
+from training.fit import fit, fit_read, learn_reader
 from training.labels import UNKNOWN, LabelledRows
+from training.leak_guards import check_model, check_rows
 from training.learnable import learnable
 from training.progress import Report, silent
 from training.settings import Settings
@@ -28,10 +29,11 @@ LIBRARIES = ("lightgbm", "numpy", "numba", "onnxruntime", "polars", "scikit-lear
 
 @dataclass(frozen=True)
 class Training:
-    """A fitted model and how well one like it did on the rows held out; None where too few could be."""
+    """A fitted model and how well one like it did on the rows held out by `split`; None where too few could be."""
 
     model: JourneyModel
     judgement: Judgement | None
+    split: Split
 
 
 def train(
@@ -46,14 +48,20 @@ def train(
 ) -> Training:
     """Fit on one part of the rows and judge on the other; then fit the model that is kept on all rows.
 
-    What cannot be learnt is left out and said in `about`. Of the settings, the split and what to learn count here.
-    Raises BadData where there is too little to learn from.
+    What cannot be learnt is left out and said in `about`. Of the settings, the split, what to learn and which leaks are
+    allowed count here. Raises BadData where there is too little to learn from, or where the inputs hold what they must
+    not (`training.leak_guards`).
     """
     rows, not_learnt = learnable(_asked_for(rows, settings))
     split = _split(rows, seed, settings)
+    reader = learn_reader(rows, log, journey, embed is not None)
+    read = reader.read(log, rows.customer, rows.as_of_us, embed)
+    leaks = check_rows(rows, reader, read, log, embed, seed, settings.fit.allow_leaks)
     judgement = _judge_held_out(rows, split, log, journey, embed, seed, report)
-    model = fit(rows, log, journey, embed, seed, report)
-    return Training(replace(model, about=_about(rows, split, judgement, seed, settings, not_learnt)), judgement)
+    model = fit_read(rows, reader, read, seed, report)
+    leaks += check_model(model, rows, read, log, seed, settings.fit.allow_leaks)
+    about = _about(rows, split, judgement, seed, settings, not_learnt) | {"leaks_allowed": leaks}
+    return Training(replace(model, about=about), judgement, split)
 
 
 def run_backtest(
