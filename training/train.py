@@ -14,8 +14,11 @@ from features.journey import Journey, conversion_column
 from features.rows import Embed
 from models.journey_model import JourneyModel
 from training.backtest import Backtest, backtest, rolling_folds
+from training.drift import measure_drift
 from training.evaluate import Judgement, judge_model
+from training.findings import Findings
 from training.fit import fit, fit_read, learn_reader
+from training.influence import measure_influence
 from training.labels import UNKNOWN, LabelledRows
 from training.leak_guards import check_model, check_rows
 from training.learnable import learnable
@@ -30,11 +33,15 @@ LIBRARIES = ("lightgbm", "numpy", "numba", "onnxruntime", "polars", "scikit-lear
 
 @dataclass(frozen=True)
 class Training:
-    """A fitted model and how well one like it did on the rows held out by `split`; None where too few could be."""
+    """A fitted model and how well one like it did on the rows held out by `split`; None where too few could be.
+
+    `findings` hold that judgement and what was measured beside it.
+    """
 
     model: JourneyModel
     judgement: Judgement | None
     split: Split
+    findings: Findings | None = None
 
 
 def train(
@@ -58,11 +65,12 @@ def train(
     reader = learn_reader(rows, log, journey, embed is not None)
     read = reader.read(log, rows.customer, rows.as_of_us, embed)
     leaks = check_rows(rows, reader, read, log, embed, seed, settings.fit.allow_leaks)
-    judgement = _judge_held_out(rows, split, log, journey, embed, seed, report, settings.trees)
+    findings = _judge_held_out(rows, split, log, journey, embed, seed, report, settings.trees)
+    judgement = findings.judgement if findings else None
     model = fit_read(rows, reader, read, seed, report, settings.trees)
     leaks += check_model(model, rows, read, log, seed, settings.fit.allow_leaks)
     about = _about(rows, split, judgement, seed, settings, not_learnt) | {"leaks_allowed": leaks}
-    return Training(replace(model, about=about), judgement, split)
+    return Training(replace(model, about=about), judgement, split, findings)
 
 
 def run_backtest(
@@ -102,14 +110,18 @@ def _judge_held_out(
     seed: int,
     report: Report,
     trees: TreeChoices,
-) -> Judgement | None:
+) -> Findings | None:
+    learnt, held_out = rows.take(split.train_rows), rows.take(split.test_rows)
     try:
-        model = fit(rows.take(split.train_rows), log, journey, embed, seed, _on_trial(report), trees)
-        return judge_model(model, log, rows.take(split.test_rows), embed, seed)
+        model = fit(learnt, log, journey, embed, seed, _on_trial(report), trees)
+        judgement = judge_model(model, log, held_out, embed, seed)
     except BadData as too_little:
         if too_little.code in ("too_few_conversions", "nothing_to_learn", "nothing_to_judge"):
             return None  # what is held out may be missing here and still be enough for the model that is kept
         raise
+    influence = measure_influence(model, log, held_out, embed)
+    columns = influence.columns if influence else None
+    return Findings(judgement, influence, measure_drift(model, log, learnt, held_out, embed, columns))
 
 
 def _on_trial(report: Report) -> Report:
