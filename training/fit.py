@@ -20,6 +20,7 @@ from models.reliability import learn_usual_range
 from training.boosting import telling_columns
 from training.fit_conversion import fit_conversion
 from training.fit_stage import fit_stage
+from training.fit_stage_examples import stage_by_examples
 from training.labels import LabelledRows
 from training.learnable import learnable
 from training.progress import Report, silent
@@ -55,13 +56,14 @@ def fit_read(rows: LabelledRows, reader: Reader, asked: Asked, seed: int, report
     """Fit on rows that `reader` has read; raises what `fit` raises."""
     journey = reader.journey
     folds = person_folds(rows.customer_id, FOLDS, seed)
-    stage = fit_stage(asked.stage, rows.stage, len(journey.stages), folds, seed, report)
+    stage = fit_stage(asked.stage, rows.stage, len(journey.stages), folds, seed, report) or stage_by_examples(reader)
     conversion = fit_conversion(asked.conversion, rows.horizons_days, rows.converted, folds, seed, report)
     if stage is None and conversion is None:
         raise BadData(
             "nothing_to_learn",
             "no row has a known stage and no horizon has known conversions; expected a labels file with `stage` or "
-            f"`converted`, label rules that are met, or touchpoints with {', '.join(journey.conversion.actions)}",
+            f"`converted`, label rules that are met, examples of what is said in two stages, or touchpoints with "
+            f"{', '.join(journey.conversion.actions)}",
         )
     features = asked.conversion.features
     return JourneyModel(reader, stage, conversion, learn_usual_range(features, telling_columns(features)), {})
