@@ -23,6 +23,7 @@ from features.vocabulary import Vocabulary
 from models.conversion import ConversionModel
 from models.reliability import History, Reliability, UsualRange, judge_reliability
 from models.stage import StageModel
+from models.stage_examples import StageByExamples
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class JourneyModel:
     """
 
     reader: Reader
-    stage: StageModel | None
+    stage: StageModel | StageByExamples | None
     conversion: ConversionModel | None
     usual: UsualRange
     about: dict[str, Any]
@@ -155,7 +156,8 @@ class JourneyModel:
             conversion = self.conversion.probabilities(asked.conversion, nothing_known)
             low, high = self.conversion.bounds(conversion)
             percentile = self.conversion.percentile(conversion[:, 0])
-        reliability = judge_reliability(history, self.usual.unusual(asked.conversion.features))
+        by_examples = isinstance(self.stage, StageByExamples)
+        reliability = judge_reliability(history, self.usual.unusual(asked.conversion.features), by_examples)
         return Forecast(stage, decided, plausible, conversion, low, high, percentile, reliability)
 
     def nothing_known(self, asked: Asked) -> Bools:

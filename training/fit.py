@@ -20,6 +20,7 @@ from models.reliability import learn_usual_range
 from training.boosting import telling_columns
 from training.fit_conversion import fit_conversion
 from training.fit_stage import fit_stage
+from training.fit_stage_examples import stage_by_examples
 from training.labels import LabelledRows
 from training.learnable import learnable
 from training.progress import Report, silent
@@ -70,6 +71,7 @@ def fit_read(
     journey = reader.journey
     folds = person_folds(rows.customer_id, FOLDS, seed)
     stage = fit_stage(asked.stage, rows.stage, len(journey.stages), folds, seed, report, trees.stage)
+    stage = stage or stage_by_examples(reader)
     conversion = fit_conversion(
         asked.conversion, rows.horizons_days, rows.converted, folds, seed, report, trees.conversion
     )
@@ -77,7 +79,8 @@ def fit_read(
         raise BadData(
             "nothing_to_learn",
             "no row has a known stage and no horizon has known conversions; expected a labels file with `stage` or "
-            f"`converted`, label rules that are met, or touchpoints with {', '.join(journey.conversion.actions)}",
+            f"`converted`, label rules that are met, examples of what is said in two stages, or touchpoints with "
+            f"{', '.join(journey.conversion.actions)}",
         )
     features = asked.conversion.features
     return JourneyModel(reader, stage, conversion, learn_usual_range(features, telling_columns(features)), {})

@@ -135,7 +135,7 @@ def rows_by_labels(journey: Journey, log: EventLog, labels: pl.DataFrame) -> Lab
     return replace(
         seen,
         stage=seen.stage if stage is None else stage,
-        stage_by_rule=stage is None,
+        stage_by_rule=stage is None and seen.stage_by_rule,
         horizons_days=horizons,
         converted=_side_by_side(horizons, given, learnt, len(pairs)),
         left_out={
@@ -191,7 +191,14 @@ def _labelled_by_rule(
         _not_over(horizon): int(np.sum(as_of_us + horizon * DAY_US > observed_until_us)) for horizon in horizons
     }
     return LabelledRows(
-        customer_ids, customer, as_of_us, stage.astype(np.int8), tuple(horizons), converted, True, immature
+        customer_id=customer_ids,
+        customer=customer,
+        as_of_us=as_of_us,
+        stage=stage.astype(np.int8),
+        horizons_days=tuple(horizons),
+        converted=converted,
+        stage_by_rule=bool(journey.labels.rules),
+        left_out=immature,
     )
 
 

@@ -70,7 +70,8 @@ def train(
     model = fit_read(rows, reader, read, seed, report, settings.trees)
     leaks += check_model(model, rows, read, log, seed, settings.fit.allow_leaks)
     about = _about(rows, split, judgement, seed, settings, not_learnt) | {"leaks_allowed": leaks}
-    return Training(replace(model, about=about), judgement, split, findings)
+    stage = model.stage if "stage" in settings.fit.learn else None  # examples would stand in for what was not asked
+    return Training(replace(model, stage=stage, about=about), judgement, split, findings)
 
 
 def run_backtest(
