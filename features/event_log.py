@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
@@ -77,7 +77,7 @@ class EventLog:
     campaigns: list[str]
     conversations: list[str]
     texts: list[str]
-    event_ids: list[str | None]
+    event_ids: Sequence[str | None]
 
     def __len__(self) -> int:
         return len(self.occurred_us)
@@ -113,7 +113,7 @@ class EventLog:
             campaigns=campaigns,
             conversations=conversations,
             texts=frame["text"].drop_nulls().to_list(),
-            event_ids=frame["event_id"].to_list(),
+            event_ids=_Strings(frame["event_id"]),
         )
 
     @classmethod
@@ -201,7 +201,7 @@ class EventLog:
             self,
             customer_ids=customer_ids,
             offsets=offsets,
-            event_ids=[self.event_ids[row] for row in rows],
+            event_ids=list(map(list(self.event_ids).__getitem__, rows)),
             **{column: getattr(self, column)[rows] for column in columns},
         )
 
@@ -219,12 +219,28 @@ def has_known(log: EventLog, touchpoints: Bools, customer: Int64s, as_of_us: Int
     return found
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _has_known(offsets, known_us, touchpoints, customer, as_of_us, found):  # type: ignore[no-untyped-def]
     for row in range(len(customer)):
         if customer[row] >= 0:
             for event in range(offsets[customer[row]], offsets[customer[row] + 1]):
                 found[row] |= touchpoints[event] and is_known(known_us[event], as_of_us[row])
+
+
+class _Strings(Sequence[str | None]):
+    """A column of strings of which few are asked for: as Python's they would take longer than all features."""
+
+    def __init__(self, column: pl.Series) -> None:
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._column[int(at)]
+
+    def __iter__(self) -> Iterator[str | None]:
+        return iter(self._column.to_list())
 
 
 def to_us(moment: datetime) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from features.aggregate import Float32s, aggregate
+from features.aggregate import Float32s, aggregate, width
 from features.anchors import Anchors, anchor_catalog, anchor_features
 from features.catalog import Feature, touchpoint_features
 from features.conversations import (
@@ -47,6 +48,20 @@ class FeatureRows:
     phrases: PhraseRows | None = None
 
 
+class Alike(NamedTuple):
+    """`features` of the same rows with other touchpoints hidden, which `differs` (rows,) says to make a difference."""
+
+    features: Float32s
+    differs: Bools
+
+
+def alike_but_for(features: Float32s, touchpoints: Bools, log: EventLog, customer: Int64s) -> Alike:
+    """Rows of these features, of which those that have one of the `touchpoints` of the log are to be made anew."""
+    before = np.concatenate([[0], np.cumsum(touchpoints)])[log.offsets]
+    having = np.diff(before, append=0) > 0  # one entry more, for -1: nobody
+    return Alike(features, having[customer])
+
+
 def feature_catalog(vocabulary: Vocabulary, reads_text: bool, example_stages: Sequence[str] = ()) -> list[Feature]:
     """The columns of `FeatureRows.features`, in order; `example_stages` are those with examples in the journey."""
     conversation = [*MESSAGE_FEATURES, *anchor_catalog(example_stages)] if reads_text else []
@@ -62,13 +77,19 @@ def build_rows(
     embed: Embed | None,
     anchors: Anchors | None,
     phrases: Phrases | None = None,
+    alike: Alike | None = None,
 ) -> FeatureRows:
     """Build the feature rows from what was known at each row's as_of and is not `hidden`.
 
     `customer` indexes the log's customers, -1 for one without touchpoints. The conversation is left out where `embed`
-    and `anchors`, which that embedded, are None; the `phrases` are those that training has learnt.
+    and `anchors`, which that embedded, are None; the `phrases` are those that training has learnt. From rows that are
+    `alike` is taken what is equal.
     """
-    touchpoints = aggregate(log, vocabulary, hidden, customer, as_of_us)
+    if alike is None:
+        touchpoints = aggregate(log, vocabulary, hidden, customer, as_of_us)
+    else:
+        touchpoints, differs = alike.features[:, : width(vocabulary)].copy(), alike.differs
+        touchpoints[differs] = aggregate(log, vocabulary, hidden, customer[differs], as_of_us[differs])
     if embed is None or anchors is None:
         return FeatureRows(touchpoints, None, None)
     messages = last_messages(log, hidden | stage_records(log, vocabulary.stages), customer, as_of_us)

@@ -16,7 +16,7 @@ from features.journey import Journey
 from features.market import Market, survey
 from features.market_features import MARKET_FEATURES, market_features
 from features.phrases import Phrases
-from features.rows import Embed, FeatureRows, build_rows, feature_catalog
+from features.rows import Embed, FeatureRows, alike_but_for, build_rows, feature_catalog
 from features.stage_records import stage_records
 from features.stage_rules import evidence_rows
 from features.vocabulary import Vocabulary
@@ -113,7 +113,8 @@ class Reader:
         hidden_from_stage = evidence_rows(self.journey.hidden_evidence(labels_by_rule=self.stage_by_rule), log)
         if hides_record:
             hidden_from_stage |= stage_records(log, self.journey.stages)
-        stage = read(hidden_from_stage, customer, as_of_us)
+        alike = alike_but_for(conversion.features, hidden_from_stage != always_hidden, log, customer)
+        stage = read(hidden_from_stage, customer, as_of_us, alike=alike)
         return Asked(_beside(conversion, market), _beside(stage, market))
 
     def survey(self, log: EventLog, moments_us: Int64s) -> Market:
