@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from features.aggregate import Float32s
 from features.event_log import Bools, Floats
 from features.rows import FeatureRows
-from models.calibration import Blend
+from models.calibration import Blend, sigmoid
 from models.intervals import VennAbers
 from models.linear_head import LinearHead
 from models.phrase_head import PhraseHead
@@ -68,7 +67,7 @@ class ConversionModel:
         """Probability of converting in (as_of, as_of + horizon]. Shape (rows, horizons), rising along a row."""
         said = self.said(rows)
         log_odds = np.stack([hazard.log_odds(rows.features, said) for hazard in self.hazards], axis=1)
-        return cumulative(expit(np.where(nothing_known[:, None], self.base_log_odds, log_odds)))
+        return cumulative(sigmoid(np.where(nothing_known[:, None], self.base_log_odds, log_odds)))
 
     def bounds(self, probabilities: Floats) -> tuple[Floats, Floats]:
         """Lower and upper bound of each probability, neither falling along a row. Shapes (rows, horizons)."""

@@ -76,6 +76,16 @@ def explain(model: JourneyModel, asked: Asked, log: EventLog, embed: Embed | Non
     return result
 
 
+def effects_by_column(model: JourneyModel, asked: Asked, log: EventLog, embed: Embed | None) -> tuple[Floats, Floats]:
+    """What `explain` sums up: effects of each column of the catalog (rows, columns), and of all that was said (rows,).
+
+    Zero for rows of whom nothing is known.
+    """
+    effects, known = _effects(model, asked.conversion, log, embed), ~model.nothing_known(asked)
+    of_messages = [sum(float(moved.sum()) for _, moved in heads) for heads in effects.messages]
+    return effects.columns * known[:, None], (np.array(of_messages) + effects.spoken) * known
+
+
 def _effects(model: JourneyModel, rows: FeatureRows, log: EventLog, embed: Embed | None) -> _Effects:
     assert model.conversion is not None
     hazard = model.conversion.hazards[0]
