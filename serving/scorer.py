@@ -123,7 +123,7 @@ class Scorer:
             "model_version": Codes(np.zeros(len(customer), dtype=np.int64), [self.model_version]),
         }
         if reasons and self._model.conversion is not None:
-            explained = explain(self._model, asked, log, as_of_us, self._embed)
+            explained = explain(self._model, asked, log, self._embed)
             columns["reasons"] = Listed(
                 [
                     [] if done else [asdict(reason) for reason in row]
