@@ -62,16 +62,21 @@ def build_rows(
     embed: Embed | None,
     anchors: Anchors | None,
     phrases: Phrases | None = None,
+    like: FeatureRows | None = None,
 ) -> FeatureRows:
     """Build the feature rows from what was known at each row's as_of and is not `hidden`.
 
     `customer` indexes the log's customers, -1 for one without touchpoints. The conversation is left out where `embed`
-    and `anchors`, which that embedded, are None; the `phrases` are those that training has learnt.
+    and `anchors`, which that embedded, are None; the `phrases` are those that training has learnt. `like` are rows of
+    the same questions with other touchpoints hidden: where they read the same messages, those are not read again.
     """
     touchpoints = aggregate(log, vocabulary, hidden, customer, as_of_us)
     if embed is None or anchors is None:
         return FeatureRows(touchpoints, None, None)
     messages = last_messages(log, hidden | stage_records(log, vocabulary.stages), customer, as_of_us)
+    if like is not None and messages.are_those_of(like.messages):
+        conversation = like.features[:, touchpoints.shape[1] :]
+        return FeatureRows(np.hstack([touchpoints, conversation]), like.pools, messages, like.phrases)
     said = embed_messages(log, messages, embed)
     pools = pool_messages(log, messages, said.texts, said.vectors)
     conversation = message_features(log, messages, said.texts, said.vectors, pools)

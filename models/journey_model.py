@@ -112,7 +112,10 @@ class Reader:
         hidden_from_stage = evidence_rows(self.journey.hidden_evidence(labels_by_rule=self.stage_by_rule), log)
         if hides_record:
             hidden_from_stage |= stage_records(log, self.journey.stages)
-        stage = read(hidden_from_stage, customer, as_of_us)
+        if np.array_equal(hidden_from_stage, always_hidden):
+            rows = _beside(conversion, market)
+            return Asked(rows, rows)
+        stage = read(hidden_from_stage, customer, as_of_us, like=conversion)
         return Asked(_beside(conversion, market), _beside(stage, market))
 
     def survey(self, log: EventLog, moments_us: Int64s) -> Market:
