@@ -36,7 +36,7 @@ LUA = Path(__file__).with_name("calls.lua")
 TOUCHPOINTS, MESSAGES, CUSTOMERS = 40, 8, 200
 CASES = {"every message new": MESSAGES, "one of eight new": 1, "all cached": 0}
 FLOORS = {"every message new": 12, "one of eight new": 60, "all cached": 150}
-READY_S = 180
+READY_S = 300
 SERVE = "import journeycast; journeycast.main()"
 WORDS = "We have asked about the price and the time it takes, and would like to know what comes next"
 
