@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cached_property
 from itertools import pairwise
 from operator import attrgetter, itemgetter
 from typing import Any, Protocol
@@ -81,6 +82,11 @@ class EventLog:
 
     def __len__(self) -> int:
         return len(self.occurred_us)
+
+    @cached_property
+    def codes_in(self) -> dict[int, tuple[Any, Any]]:
+        """What the codes stand for in each vocabulary, by its id: worked out once, asked several times a row."""
+        return {}
 
     @classmethod
     def from_frame(cls, frame: pl.DataFrame) -> EventLog:

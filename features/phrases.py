@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ from features.conversation_turns import RECENT_MESSAGES
 from features.event_log import DAY_US, Bools, EventLog, Floats, Int32s, Int64s, is_known
 from features.vocabulary import RARE_CUSTOMERS, RARE_SHARE
 
+MOST_KNOWN = 20_000  # texts whose phrases are remembered
 MOST_CHARACTERS = 20_000  # of a message: what comes after is a pasted document
 MOST_PHRASES = 5_000
 LATELY_US = 60 * DAY_US
@@ -40,6 +42,22 @@ class Phrases:
     def code(self) -> dict[str, int]:
         """Where each phrase stands in `names`."""
         return {name: code for code, name in enumerate(self.names)}
+
+    def codes(self, text: str) -> Int32s:
+        """The phrases of a text that count, as often as they come; of the texts last asked about, remembered."""
+        key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()  # no text is kept
+        known = self._known.get(key)
+        if known is None:
+            found = [self.code[phrase] for phrase in phrases_of(text) if phrase in self.code]
+            known = np.array(found, dtype=np.int32)
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[key] = known
+        return known
+
+    @cached_property
+    def _known(self) -> dict[bytes, Int32s]:
+        return {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,13 +148,9 @@ def view_phrases(log: EventLog, unread: Bools, customer: Int64s, as_of_us: Int64
     """
     read = np.zeros(len(log), dtype=np.bool_)
     _mark_read(log.offsets, log.known_us, unread | (log.text < 0), customer, as_of_us, read)
-    codes_of: dict[str, Int32s] = {}
     cut = [_NO_CODES] * len(log.texts)
-    for text in log.text[read]:
-        words = log.texts[text]
-        if words not in codes_of:
-            codes_of[words] = _phrase_codes(words, phrases.code)
-        cut[text] = codes_of[words]
+    for text in np.unique(log.text[read]):
+        cut[text] = phrases.codes(log.texts[text])
     cuts = np.concatenate([[0], np.cumsum([len(codes) for codes in cut])]).astype(np.int64)
     return ViewedPhrases(
         cuts, np.concatenate([_NO_CODES, *cut]), log.offsets, log.occurred_us, log.known_us, log.is_company,
@@ -177,10 +191,6 @@ def _widespread(said: list[Int64s], least: int) -> tuple[list[int], list[int]]:
     codes, customers = np.unique(shown, return_counts=True)
     wide = customers >= least
     return codes[wide].tolist(), customers[wide].tolist()
-
-
-def _phrase_codes(text: str, code_of: dict[str, int]) -> Int32s:
-    return np.array([code_of[phrase] for phrase in phrases_of(text) if phrase in code_of], dtype=np.int32)
 
 
 @njit(cache=True, nogil=True)

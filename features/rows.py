@@ -50,17 +50,21 @@ class FeatureRows:
 
 
 class Alike(NamedTuple):
-    """`features` of the same rows with other touchpoints hidden, which `differs` (rows,) says to make a difference."""
+    """Rows of the same questions with other touchpoints hidden.
 
-    features: Float32s
+    `differs` (rows,) says which may differ from them, `says_the_same` that none does in what was said.
+    """
+
+    rows: FeatureRows
     differs: Bools
+    says_the_same: bool
 
 
-def alike_but_for(features: Float32s, touchpoints: Bools, log: EventLog, customer: Int64s) -> Alike:
-    """Rows of these features, of which those that have one of the `touchpoints` of the log are to be made anew."""
+def alike_but_for(rows: FeatureRows, touchpoints: Bools, log: EventLog, customer: Int64s) -> Alike:
+    """Of these rows those that have one of the `touchpoints` of the log are to be made anew."""
     before = np.concatenate([[0], np.cumsum(touchpoints)])[log.offsets]
     having = np.diff(before, append=0) > 0  # one entry more, for -1: nobody
-    return Alike(features, having[customer])
+    return Alike(rows, having[customer], bool((log.text[touchpoints] < 0).all()))
 
 
 def feature_catalog(vocabulary: Vocabulary, reads_text: bool, example_stages: Sequence[str] = ()) -> list[Feature]:
@@ -89,10 +93,12 @@ def build_rows(
     if alike is None:
         touchpoints = aggregate(log, vocabulary, hidden, customer, as_of_us)
     else:
-        touchpoints, differs = alike.features[:, : width(vocabulary)].copy(), alike.differs
+        touchpoints, differs = alike.rows.features[:, : width(vocabulary)].copy(), alike.differs
         touchpoints[differs] = aggregate(log, vocabulary, hidden, customer[differs], as_of_us[differs])
     if embed is None or anchors is None:
         return FeatureRows(touchpoints, None, None)
+    if alike is not None and alike.says_the_same:
+        return replace(alike.rows, features=np.hstack([touchpoints, alike.rows.features[:, width(vocabulary) :]]))
     unread = hidden | stage_records(log, vocabulary.stages)
     messages = last_messages(log, unread, customer, as_of_us)
     said = embed_messages(log, messages, embed)

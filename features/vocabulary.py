@@ -85,6 +85,14 @@ class Vocabulary:
 
     def codes(self, log: EventLog) -> KindCodes:
         """What this log's codes stand for."""
+        asked, known = log.codes_in.get(id(self), (None, None))
+        if asked is not self:
+            known = self._worked_out(log)
+            log.codes_in[id(self)] = (self, known)
+        assert isinstance(known, KindCodes)
+        return known
+
+    def _worked_out(self, log: EventLog) -> KindCodes:
         # Only channels that pairs are told apart by: of all pairs there may be as many as a hostile caller likes.
         paired = [channel for channel in log.channels if channel in self._pairs]
         row = {channel: i + 1 for i, channel in enumerate(paired)}

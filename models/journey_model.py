@@ -113,8 +113,11 @@ class Reader:
         hidden_from_stage = evidence_rows(self.journey.hidden_evidence(labels_by_rule=self.stage_by_rule), log)
         if hides_record:
             hidden_from_stage |= stage_records(log, self.journey.stages)
-        alike = alike_but_for(conversion.features, hidden_from_stage != always_hidden, log, customer)
-        stage = read(hidden_from_stage, customer, as_of_us, alike=alike)
+        differing = hidden_from_stage != always_hidden
+        if not differing.any():
+            rows = _beside(conversion, market)
+            return Asked(rows, rows)
+        stage = read(hidden_from_stage, customer, as_of_us, alike=alike_but_for(conversion, differing, log, customer))
         return Asked(_beside(conversion, market), _beside(stage, market))
 
     def survey(self, log: EventLog, moments_us: Int64s) -> Market:

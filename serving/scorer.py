@@ -25,6 +25,7 @@ from models.reasons import explain
 from models.reliability import Reliability
 from serving.scores import Codes, Column, Listed, Moments, Numbers, Scores, sets_of
 
+QUICK_TOUCHPOINTS = 200
 History = tuple[str, Sequence[TouchpointRecord]]  # a customer's id and touchpoints
 
 
@@ -95,6 +96,13 @@ class Scorer:
 
         in_turn._embed = embed_in_turn
         return in_turn
+
+    def is_quick(self, histories: Sequence[History]) -> bool:
+        """Whether scoring these takes a millisecond or two: one customer of usual length, no message to embed."""
+        if len(histories) != 1 or len(histories[0][1]) > QUICK_TOUCHPOINTS:
+            return False
+        texts = [touchpoint.text for touchpoint in histories[0][1] if touchpoint.text]
+        return self._embedder is None or self._embedder.remembers(texts)
 
     def score_histories(
         self, histories: Sequence[History], as_of_us: int, reasons: bool = False
