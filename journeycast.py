@@ -214,6 +214,9 @@ def market(
     touchpoints: TouchpointSource,
     as_of: Annotated[str, typer.Option(help="Survey what was known at this time, e.g. 2026-01-31T00:00:00Z.")],
     out: Annotated[Path, typer.Option(help="File to write, for --market.")],
+    base_rate: Annotated[
+        list[str] | None, typer.Option(help="How many convert nowadays, e.g. 30d=4%; every forecast moves with it.")
+    ] = None,
     max_reject_share: RejectShare = 0.05,
 ) -> None:
     """Survey the market at a time: one fresher than that of the bundle's training day."""
@@ -222,16 +225,19 @@ def market(
     from features.event_log import to_us
     from features.table_files import find_files
     from models.bundle import load_bundle
-    from models.market_file import write_market
+    from models.base_rates import read_base_rates
+    from models.market_file import FresherMarket, write_market
     from serving.market_table import market_table
 
     moment = _moment(as_of)
     if out.resolve() in {path.resolve() for path in find_files(touchpoints)}:
         raise BadUsage("out_is_input", f"--out {out} is one of the files to read; name another file")
-    reader = load_bundle(_bundle_folder(bundle)).model.reader
+    model = load_bundle(_bundle_folder(bundle)).model
+    reader = model.reader
+    told = read_base_rates(base_rate or [], model.conversion.horizons_days if model.conversion else ())
     log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", None)
     surveyed = reader.survey(log, np.array([to_us(moment)], dtype=np.int64))
-    write_market(surveyed, reader, out)
+    write_market(FresherMarket(surveyed, told), reader, out)
     console.print(market_table(reader, surveyed))
     _say(f"market in {out}")
 

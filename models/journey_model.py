@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from features.aggregate import Float32s
 from features.anchors import Anchors, embed_anchors
@@ -20,7 +21,8 @@ from features.rows import Embed, FeatureRows, build_rows, feature_catalog
 from features.stage_records import stage_records
 from features.stage_rules import evidence_rows
 from features.vocabulary import Vocabulary
-from models.conversion import ConversionModel
+from models.base_rates import BaseRates, hazard_shifts, moved_bounds
+from models.conversion import ConversionModel, cumulative
 from models.reliability import History, Reliability, UsualRange, judge_reliability
 from models.stage import StageModel
 
@@ -133,7 +135,8 @@ def _beside(rows: FeatureRows, market: Float32s) -> FeatureRows:
 class JourneyModel:
     """The fitted state of one training; `stage` or `conversion` is None where it had no such labels.
 
-    `about` says how and on what it was trained, and how well it did; JSON-ready.
+    `about` says how and on what it was trained, and how well it did; JSON-ready. `base_rates`, where told, are how many
+    convert nowadays: every forecast moves to them.
     """
 
     reader: Reader
@@ -141,6 +144,7 @@ class JourneyModel:
     conversion: ConversionModel | None
     usual: UsualRange
     about: dict[str, Any]
+    base_rates: BaseRates = field(default_factory=dict)
 
     def forecast(self, asked: Asked) -> Forecast:
         """Answer for rows that `reader` has read."""
@@ -152,11 +156,20 @@ class JourneyModel:
             decided = self.stage.decided(stage, nothing_known)
             plausible = self.stage.plausible(stage, decided)
         if self.conversion is not None:
-            conversion = self.conversion.probabilities(asked.conversion, nothing_known)
+            log_odds = self.conversion.log_odds(asked.conversion, nothing_known)
+            conversion = cumulative(expit(log_odds))
             low, high = self.conversion.bounds(conversion)
             percentile = self.conversion.percentile(conversion[:, 0])
+            if self.base_rates:  # bounds and ranks are those of the training's rates: they move with the forecast
+                moved = cumulative(expit(log_odds + self.rate_shifts(self.conversion)))
+                low, high = moved_bounds(low, high, conversion, moved)
+                conversion = moved
         reliability = judge_reliability(history, self.usual.unusual(asked.conversion.features))
         return Forecast(stage, decided, plausible, conversion, low, high, percentile, reliability)
+
+    def rate_shifts(self, conversion: ConversionModel) -> Floats:
+        """What the told base rates add to the log-odds of each interval's hazard; 0 where none are. Shape (horizons,)."""
+        return hazard_shifts(self.base_rates, conversion.horizons_days, conversion.base_log_odds)
 
     def nothing_known(self, asked: Asked) -> Bools:
         """Rows without a single usable touchpoint. Shape (rows,)."""

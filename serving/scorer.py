@@ -20,7 +20,8 @@ from features.stage_records import stage_records
 from features.stage_rules import evidence_rows, furthest_stages
 from models.bundle import Bundle, load_bundle
 from models.journey_model import Forecast
-from models.market_file import market_version, read_market
+from models.base_rates import check_base_rates
+from models.market_file import read_market
 from models.reasons import explain
 from models.reliability import Reliability
 from serving.scores import Codes, Column, Listed, Moments, Numbers, Scores, sets_of
@@ -77,6 +78,7 @@ class Scorer:
             "reads_text": self._model.reader.reads_text,
             "features": len(self._model.reader.catalog),
             "market_as_of": self._market_as_of(),
+            "base_rates": dict(self._model.base_rates),
             **self._model.about,
         }
 
@@ -166,11 +168,15 @@ class Scorer:
 
 
 def with_market(bundle: Bundle, path: Path) -> Bundle:
-    """The bundle with the market of a file, and a version that names both. Raises what `read_market` raises."""
-    reader = bundle.model.reader
-    market = read_market(path, reader)
-    model = replace(bundle.model, reader=replace(reader, market=market))
-    return replace(bundle, model=model, version=f"{bundle.version}+{market_version(market)}")
+    """The bundle with the market of a file, its base rates too, and a version that names both.
+
+    Raises what `read_market` raises, and BadUsage for base rates of other horizons.
+    """
+    model = bundle.model
+    fresher = read_market(path, model.reader)
+    check_base_rates(fresher.base_rates, model.conversion.horizons_days if model.conversion else (), path)
+    model = replace(model, reader=replace(model.reader, market=fresher.market), base_rates=fresher.base_rates)
+    return replace(bundle, model=model, version=f"{bundle.version}+{fresher.version}")
 
 
 def _numbers(values: Floats) -> Numbers:

@@ -137,9 +137,9 @@ def _check_openness(host: str) -> None:
 
 def _check_market(bundle: Path, market: Path) -> None:
     from models.bundle import load_bundle  # seconds of imports, as above
-    from models.market_file import read_market
+    from serving.scorer import with_market
 
-    read_market(market, load_bundle(bundle).model.reader)
+    with_market(load_bundle(bundle), market)
 
 
 def _run_bentoml(host: str, port: int) -> None:
