@@ -5,29 +5,20 @@ from __future__ import annotations
 import importlib.metadata
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
-from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, ProgressColumn, Task, TaskID, TimeRemainingColumn
-from rich.text import Text
 
 from features.errors import BadData, BadEnvironment, BadUsage, Fault
+from features.reporter import Reporter
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from features.embedder import Embedder
     from features.event_log import EventLog
-    from features.journey import Journey
     from features.rows import Embed
-    from training.labels import LabelledRows
 
 __version__ = importlib.metadata.version("journeycast")
 EXTRAS = {
@@ -47,7 +38,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(stderr=True)
+reporter = Reporter()
 
 TouchpointSource = Annotated[
     list[str], typer.Option("--touchpoints", help="Parquet, CSV or JSON Lines: files, folders, globs.")
@@ -88,7 +79,7 @@ def main() -> None:
 
 def _end(fault: Fault) -> None:
     for line in fault.faults:
-        _say(Text.assemble((fault.code, "bold red"), ": ", line))
+        reporter.fault(fault.code, line)
     sys.exit(next(code for kind, code in EXIT_CODES.items() if isinstance(fault, kind)))
 
 
@@ -104,7 +95,7 @@ def simulate(
 
     simulation = features.simulate.simulate(customers, seed, difficulty)
     features.simulate.write_simulation(simulation, out)
-    _say(f"{simulation.touchpoints.height:,} simulated touchpoints of {customers:,} customers in {out}")
+    reporter.say(f"{simulation.touchpoints.height:,} simulated touchpoints of {customers:,} customers in {out}")
 
 
 @app.command()
@@ -121,18 +112,21 @@ def train(
     stage_history: StageHistorySource = None,
 ) -> None:
     """Learn stage and conversion from touchpoints; write a bundle and record the run in MLflow."""
+    from features.inputs import read_log, read_recorded
     from features.journey import load_journey
     from models.bundle import check_out, save_bundle
     from training import tracking
+    from training.label_source import labelled_rows, tell_left_out
     from training.train import train as fit_and_judge
     from training.verdict_table import verdict_table
 
     frame = load_journey(journey)
     check_out(out)
-    recorded = _read_recorded(stage_history, frame, max_reject_share, f"{out}.stages.rejects.csv", is_training=True)
-    log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", recorded, until=datetime.now(UTC))
-    rows = _labelled_rows(frame, log, labels, split, max_reject_share, f"{out}.labels.rejects.csv")
-    _tell_left_out(frame, log, rows)
+    tell = reporter.say
+    recorded = read_recorded(stage_history, frame, max_reject_share, f"{out}.stages.rejects.csv", tell, True)
+    log = read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", recorded, tell, until=datetime.now(UTC))
+    rows = labelled_rows(frame, log, labels, split, max_reject_share, f"{out}.labels.rejects.csv", tell)
+    tell_left_out(frame, log, rows, tell)
     folder, text = _embedder(embedder, log)
     parameters = {
         "journey": frame.name,
@@ -142,17 +136,17 @@ def train(
         "reads_text": text is not None,
     }
     with tracking.tracked_run(out.name, parameters, {"labels": "given" if labels else "by rule"}) as run:
-        with _progress() as report:
+        with reporter.progress() as report:
             embed = None if text is None else _watched(text, report)
             training = fit_and_judge(rows, log, frame, embed, seed, report)
         version = save_bundle(training.model, folder, out)
         tracking.log_metrics(training.judgement.metrics() if training.judgement else {})
         registered = tracking.log_bundle(out, register)
     if training.judgement:
-        console.print(verdict_table(training.judgement))
+        reporter.show(verdict_table(training.judgement))
     else:
-        _say("Too few rows to hold some out: this model has not been judged.")
-    _say(
+        reporter.say("Too few rows to hold some out: this model has not been judged.")
+    reporter.say(
         f"bundle {version} in {out}; MLflow run {run}" + (f", registered as version {registered}" if registered else "")
     )
 
@@ -172,28 +166,35 @@ def evaluate(
     import json
 
     from features.embedder import Embedder
+    from features.inputs import read_log, read_recorded
     from models.bundle import load_bundle
     from training.evaluate import is_stage_judged, judge_model
+    from training.label_source import labelled_rows
     from training.verdict_table import verdict_table
 
     loaded = load_bundle(_bundle_folder(bundle))
     model = loaded.model
     frame = model.reader.journey
-    recorded = _read_recorded(stage_history, frame, max_reject_share, f"{out}/stages.rejects.csv")
-    log = _read_log(touchpoints, max_reject_share, f"{out}/rejects.csv", recorded, until=datetime.now(UTC))
-    rows = _labelled_rows(frame, log, labels, split, max_reject_share, f"{out}/labels.rejects.csv")
+    tell = reporter.say
+    recorded = read_recorded(stage_history, frame, max_reject_share, f"{out}/stages.rejects.csv", tell)
+    log = read_log(touchpoints, max_reject_share, f"{out}/rejects.csv", recorded, tell, until=datetime.now(UTC))
+    rows = labelled_rows(frame, log, labels, split, max_reject_share, f"{out}/labels.rejects.csv", tell)
     embedder = None
     if loaded.embedder_folder:
         embedder = Embedder.with_cache(loaded.embedder_folder, threads=2, files=loaded.embedder_files)
     if rows.stage_by_rule != model.reader.stage_by_rule:
-        _say("These labels and the bundle know the stage by different means (rules, or given): it is not judged.")
+        reporter.say(
+            "These labels and the bundle know the stage by different means (rules, or given): it is not judged."
+        )
     elif not is_stage_judged(model.reader, rows):
-        _say("The bundle's stage model reads what the CRM recorded, and so do these labels: the stage is not judged.")
+        reporter.say(
+            "The bundle's stage model reads what the CRM recorded, and so do these labels: the stage is not judged."
+        )
     judgement = judge_model(model, log, rows, embedder.embed if embedder else None, seed)
     (out / "metrics.json").write_text(
         json.dumps({"model_version": loaded.version, **judgement.metrics()}, indent=1) + "\n"
     )
-    console.print(verdict_table(judgement))
+    reporter.show(verdict_table(judgement))
 
 
 @app.command("features")
@@ -223,9 +224,10 @@ def market(
     import numpy as np
 
     from features.event_log import to_us
+    from features.inputs import read_log
     from features.table_files import find_files
-    from models.bundle import load_bundle
     from models.base_rates import read_base_rates
+    from models.bundle import load_bundle
     from models.market_file import FresherMarket, write_market
     from serving.market_table import market_table
 
@@ -235,11 +237,11 @@ def market(
     model = load_bundle(_bundle_folder(bundle)).model
     reader = model.reader
     told = read_base_rates(base_rate or [], model.conversion.horizons_days if model.conversion else ())
-    log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", None)
+    log = read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", None, reporter.say)
     surveyed = reader.survey(log, np.array([to_us(moment)], dtype=np.int64))
     write_market(FresherMarket(surveyed, told), reader, out)
-    console.print(market_table(reader, surveyed))
-    _say(f"market in {out}")
+    reporter.show(market_table(reader, surveyed))
+    reporter.say(f"market in {out}")
 
 
 @app.command()
@@ -260,6 +262,7 @@ def score(
 ) -> None:
     """Score a list of customers. A run that was stopped goes on where it was when started again."""
     from features.event_log import to_us
+    from features.inputs import read_recorded, tell_read, touchpoint_sources
     from features.snapshots_file import read_snapshots
     from features.table_files import find_files
     from serving.memory_plan import read_memory
@@ -274,23 +277,26 @@ def score(
     if to_table:
         from serving.score_table import scores_file, shown_address, write_table
     file = scores_file(out) if to_table else Path(out)
-    files, fetch = _sources(touchpoints, query)
+    files, fetch = touchpoint_sources(touchpoints, query)
     other_files = [file for source in (snapshots, stage_history) if source for file in find_files(source)]
     check_output(file, [*files, *other_files, *([market] if market else [])])
     moment_us, memory_bytes = None if as_of is None else to_us(_moment(as_of)), read_memory(memory)
     scorer = Scorer.load(_bundle_folder(bundle), threads=2, market=market)
-    recorded = _read_recorded(stage_history, scorer.journey, max_reject_share, f"{file}.stages.rejects.csv")
+    reject_file = f"{file}.stages.rejects.csv"
+    recorded = read_recorded(stage_history, scorer.journey, max_reject_share, reject_file, reporter.say)
     pairs = read_snapshots(snapshots) if snapshots else None
     order = Order(
         files, moment_us, pairs, other_files, reasons, max_reject_share, memory_bytes, fetch=fetch, recorded=recorded
     )
-    with _progress() as report:
+    with reporter.progress() as report:
         manifest = score_list(scorer, order, file, compare, report)
-    _tell_read(**manifest["touchpoints"], reject_file=f"{file}.rejects.csv")
+    tell_read(manifest["touchpoints"], f"{file}.rejects.csv", reporter.say)
     if to_table:
         write_table(file, out)
         file.unlink()
-    _say(f"{manifest['rows']:,} scores by model {scorer.model_version} in {shown_address(out) if to_table else out}")
+    reporter.say(
+        f"{manifest['rows']:,} scores by model {scorer.model_version} in {shown_address(out) if to_table else out}"
+    )
 
 
 @app.command()
@@ -314,7 +320,7 @@ def make_key(name: Annotated[str, typer.Argument(help="Who will use it, e.g. crm
 
     key = make()
     line = entry(name, key)
-    _say(f"Give the key to {name}; it is shown this once. The line goes into JOURNEYCAST_SERVE_KEY_FILE.")
+    reporter.say(f"Give the key to {name}; it is shown this once. The line goes into JOURNEYCAST_SERVE_KEY_FILE.")
     print(key, line, sep="\n")
 
 
@@ -327,152 +333,6 @@ def demo(
     import serving.demo
 
     serving.demo.run(out, customers)
-
-
-def _say(line: str | Text) -> None:
-    """Print a line that may hold names of files and columns: nothing in it is markup, and no end of line is added."""
-    console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
-
-
-def _read_log(
-    source: list[str],
-    max_reject_share: float,
-    reject_file: str,
-    recorded: pl.DataFrame | None,
-    until: datetime | None = None,
-) -> EventLog:
-    """What is known by `until`, with what a CRM `recorded`: a row of the future would make open windows look over."""
-    from features.event_log import EventLog
-    from features.touchpoints import drop_duplicates, known_by, read_touchpoints
-
-    _make_folder(Path(reject_file).parent)
-    read = read_touchpoints(source, max_reject_share, reject_file)
-    _forget_older(reject_file, read.rejects)
-    counts = (read.rows_read, read.frame.height, read.duplicates_dropped, read.rejects.height)
-    _tell_read(*counts, read.ignored_columns, reject_file)
-    whole = read.frame if recorded is None else drop_duplicates(read.frame.vstack(recorded))
-    frame = whole if until is None else known_by(whole, until)
-    if frame.height < whole.height:
-        _say(f"{whole.height - frame.height:,} touchpoints lie in the future and are left out")
-    return EventLog.from_frame(frame)
-
-
-def _read_recorded(
-    source: str | None, journey: Journey, max_reject_share: float, reject_file: str, is_training: bool = False
-) -> pl.DataFrame | None:
-    """The stages that a CRM recorded, as rows of the touchpoint table; None where none are given."""
-    if source is None:
-        return None
-    from features.stage_history_file import as_touchpoints, read_stage_history, unknown_stages
-
-    _make_folder(Path(reject_file).parent)
-    read = read_stage_history(source, max_reject_share, reject_file)
-    _forget_older(reject_file, read.rejects)
-    _say(f"{read.rows_read:,} recorded stages read, {_rejected(read.rejects.height, reject_file)}")
-    if unknown := unknown_stages(read.frame, journey.stages):
-        told = f"the stage history holds stages that the journey does not know: {', '.join(unknown[:10])}"
-        if is_training:
-            known = ", ".join(journey.stages)
-            raise BadData(
-                "unknown_stage", f"{told}; it knows {known}: give a --journey file whose stages are the CRM's"
-            )
-        _say(f"{told}; they count as touchpoints that training never saw")
-    return as_touchpoints(read.frame)
-
-
-def _forget_older(reject_file: str, rejects: pl.DataFrame) -> None:
-    """An older run's rejects are not this one's."""
-    if not rejects.height:
-        Path(reject_file).unlink(missing_ok=True)
-
-
-def _sources(touchpoints: list[str], query: str | None) -> tuple[list[Path], Callable[[Path], None] | None]:
-    """The files to read, and what fetches the query's rows where a database is asked."""
-    from features.table_files import find_files
-
-    if query is None:
-        return find_files(touchpoints), None
-    from features.postgresql import fetch_query, is_address
-
-    if len(touchpoints) != 1 or not is_address(touchpoints[0]):
-        raise BadUsage(
-            "query_without_database", "--query needs --touchpoints postgresql://… and no other --touchpoints"
-        )
-    return [], partial(fetch_query, touchpoints[0], query)
-
-
-def _tell_read(
-    rows_read: int,
-    touchpoints: int,
-    duplicates_dropped: int,
-    rejected: int,
-    ignored_columns: Sequence[str],
-    reject_file: str,
-    reject_codes: dict[str, int] | None = None,
-) -> None:
-    del reject_codes  # they stand in the file
-    _say(
-        f"{rows_read:,} rows read: {touchpoints:,} touchpoints, "
-        f"{duplicates_dropped:,} duplicates dropped, {_rejected(rejected, reject_file)}"
-    )
-    if ignored_columns:
-        _say(f"columns that are no part of the contract, ignored: {', '.join(ignored_columns)}")
-
-
-def _rejected(rows: int, reject_file: str) -> str:
-    return f"{rows:,} rejected" + (f" (see {reject_file})" if rows else "")
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadEnvironment("out_unwritable", f"{folder} cannot be made: {error.strerror}") from None
-
-
-def _labelled_rows(
-    journey: Journey,
-    log: EventLog,
-    labels: str | None,
-    split: list[str] | None,
-    max_reject_share: float,
-    reject_file: str,
-) -> LabelledRows:
-    import polars as pl
-
-    from features.labels_file import read_labels
-    from features.stage_history_file import StageHistory
-    from training.labels import rows_by_labels, rows_by_rule, rows_by_stage_history
-
-    if labels is None:
-        if split:
-            raise BadUsage("split_without_labels", "--split picks rows of a labels file; give --labels too")
-        return rows_by_rule(journey, log)
-    read = read_labels(labels, max_reject_share, reject_file)
-    _say(f"{read.rows_read:,} labels read, {_rejected(read.rejects.height, reject_file)}")
-    if isinstance(read, StageHistory):
-        if split:
-            raise BadUsage("split_of_stage_history", "a stage history has no split column; leave --split out")
-        return rows_by_stage_history(journey, log, read.frame)
-    if read.frame.is_empty():
-        raise BadData("no_labels", f"{labels} holds no label that can be used; expected customer_id, as_of and a label")
-    chosen = read.frame.filter(pl.col("split").is_in(split)) if split else read.frame
-    if chosen.is_empty():
-        splits = sorted(read.frame["split"].drop_nulls().unique())
-        found = ", ".join(splits[:10]) + (f" and {len(splits) - 10} more" if len(splits) > 10 else "") or "none"
-        raise BadUsage("no_such_split", f"no label has split {' or '.join(split or [])}; the labels hold: {found}")
-    return rows_by_labels(journey, log, chosen)
-
-
-def _tell_left_out(journey: Journey, log: EventLog, rows: LabelledRows) -> None:
-    for reason, count in rows.left_out.items():
-        if count:
-            _say(f"left out: {count:,} {reason}")
-    if not rows.horizons_days:
-        actions = " or ".join(journey.conversion.actions)
-        near = [name for action in journey.conversion.actions for name in get_close_matches(action, log.actions, n=1)]
-        _say(f"No touchpoint has the action {actions}, and no label says who converted: only the stage is learnt.")
-        _say(f"Did you mean {near[0]}?" if near else "Check [conversion] in the journey file.")
 
 
 def _embedder(source: str, log: EventLog) -> tuple[Path, Embedder] | tuple[None, None]:
@@ -508,27 +368,3 @@ def _moment(as_of: str) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError:
         raise BadUsage("bad_time", "--as-of is in UTC before year 1 or after year 9999") from None
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each kind of work, with its rate and the time left."""
-    columns = (*Progress.get_default_columns()[:-1], _Rate(), TimeRemainingColumn())
-    bars, tasks = Progress(*columns, console=console), dict[str, TaskID]()
-
-    def report(what: str, done: int, total: int) -> None:
-        bars.start()
-        task = tasks[what] if what in tasks else tasks.setdefault(what, bars.add_task(what))
-        bars.update(task, completed=done, total=total or None)
-
-    try:
-        yield report
-    finally:
-        if tasks:  # else a fault would be told after an empty line
-            bars.stop()
-
-
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f}/s")
