@@ -7,24 +7,19 @@ about. The last rows say what a base rate that has halved costs, and what tellin
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.quality import DATA_SETS, SEED, DataSet, embed_of
+from benchmarks.quality import SEED
 from features.event_log import Bools, EventLog
 from features.rows import Embed
-from features.touchpoints import read_touchpoints
 from models.journey_model import Forecast, JourneyModel
 from models.reliability import Reliability
-from training.fit import fit
 from training.labels import LabelledRows
 from training.metrics import judge_conversion, judge_stage
 

@@ -1,13 +1,16 @@
-"""How many convert nowadays, where that differs from training: told rates, and what they do to a forecast.
+"""How many convert nowadays, where that differs from training: rates told or seen, and what they do to a forecast.
 
-Source: Saerens, Latinne and Decaestecker, "Adjusting the outputs of a classifier to new a priori probabilities" (2002):
-where only the share of those who convert has moved, every log-odds moves by the difference of the shares' log-odds.
+Every log-odds moves by one amount, so that the mean forecast for the market is the rate: only the intercept is renewed,
+as in King and Zeng, "Logistic regression in rare events data" (2001). Where it was only the share of those who convert
+that moved, this is the correction of Saerens, Latinne and Decaestecker (2002); where the customers have changed too,
+what these already explain is not counted twice.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +19,32 @@ from scipy.special import expit, logit
 from features.errors import BadUsage
 from features.event_log import Floats
 from features.journey import conversion_column
+from models.conversion import cumulative
 
-BaseRates = Mapping[str, float]  # by score column: conversion_30d, or conversion where there is no horizon
 LEAST, MOST = 1e-6, 1 - 1e-6
+FARTHEST = 20.0  # log-odds: from one in a million to nearly all
 _TOLD = re.compile(r"(?P<horizon>\d+d|end)=(?P<rate>[0-9.]+)(?P<percent>%?)")
 
 
-def read_base_rates(told: Sequence[str], horizons_days: Sequence[int | None]) -> BaseRates:
-    """Rates told as `30d=0.04` or `30d=4%`, `end=…` for conversions in the end; none told, none changed.
+@dataclass(frozen=True)
+class BaseRate:
+    """The share that converts within a horizon, and what it adds to the log-odds of the interval that ends there."""
+
+    rate: float
+    shift: float
+
+
+BaseRates = Mapping[str, BaseRate]  # by score column: conversion_30d, or conversion where there is no horizon
+
+
+def read_rates(told: Sequence[str], horizons_days: Sequence[int | None]) -> list[float]:
+    """The rate of each horizon, told as `30d=0.04` or `30d=4%`, `end=…` for conversions in the end; empty: none told.
 
     Raises BadUsage, all faults at once, where one cannot be read, is no rate, is of no horizon of the model, where a
     horizon is left out, or where a longer horizon has no higher rate than a shorter one.
     """
     if not told:
-        return {}
+        return []
     wanted = {_horizon_name(horizon): conversion_column(horizon) for horizon in horizons_days}
     found: dict[str, float] = {}
     faults = []
@@ -50,7 +65,20 @@ def read_base_rates(told: Sequence[str], horizons_days: Sequence[int | None]) ->
         faults.append("--base-rate: a longer horizon needs a higher rate than a shorter one")
     if faults:
         raise BadUsage("bad_base_rate", faults)
-    return found
+    return rates
+
+
+def shift_to(rate: float, log_odds: Floats, shifts: Sequence[float]) -> float:
+    """What the last interval's hazard needs for a mean forecast of `rate`, where those before it move by `shifts`.
+
+    `log_odds` (rows, len(shifts) + 1) are those of the hazards. 0 where no shift reaches the rate.
+    """
+    from scipy.optimize import brentq  # most of a second, which scoring need not pay
+
+    def beyond(shift: float) -> float:
+        return float(cumulative(expit(log_odds + np.append(shifts, shift)))[:, -1].mean()) - rate
+
+    return float(brentq(beyond, -FARTHEST, FARTHEST)) if beyond(-FARTHEST) < 0 < beyond(FARTHEST) else 0.0
 
 
 def check_base_rates(rates: BaseRates, horizons_days: Sequence[int | None], path: Path) -> None:
@@ -64,14 +92,10 @@ def check_base_rates(rates: BaseRates, horizons_days: Sequence[int | None], path
         )
 
 
-def hazard_shifts(rates: BaseRates, horizons_days: Sequence[int | None], base_log_odds: Floats) -> Floats:
-    """By how much the log-odds of each interval's hazard move, from `base_log_odds` of training. Shape (horizons,)."""
-    if not rates:
-        return np.zeros(len(horizons_days))
-    reached = np.array([rates[conversion_column(horizon)] for horizon in horizons_days])
-    before = np.append(0.0, reached[:-1])
-    shifts: Floats = logit((reached - before) / (1.0 - before)) - base_log_odds
-    return shifts
+def hazard_shifts(rates: BaseRates, horizons_days: Sequence[int | None]) -> Floats:
+    """By how much the log-odds of each interval's hazard move, 0 where no rates are known. Shape (horizons,)."""
+    columns = map(conversion_column, horizons_days)
+    return np.array([rates[column].shift if rates else 0.0 for column in columns])
 
 
 def moved_bounds(low: Floats, high: Floats, learnt: Floats, moved: Floats) -> tuple[Floats, Floats]:

@@ -135,7 +135,7 @@ def _beside(rows: FeatureRows, market: Float32s) -> FeatureRows:
 class JourneyModel:
     """The fitted state of one training; `stage` or `conversion` is None where it had no such labels.
 
-    `about` says how and on what it was trained, and how well it did; JSON-ready. `base_rates`, where told, are how many
+    `about` says how and on what it was trained, and how well it did; JSON-ready. `base_rates`, where known, say how many
     convert nowadays: every forecast moves to them.
     """
 
@@ -168,8 +168,8 @@ class JourneyModel:
         return Forecast(stage, decided, plausible, conversion, low, high, percentile, reliability)
 
     def rate_shifts(self, conversion: ConversionModel) -> Floats:
-        """What the told base rates add to the log-odds of each interval's hazard; 0 where none are. Shape (horizons,)."""
-        return hazard_shifts(self.base_rates, conversion.horizons_days, conversion.base_log_odds)
+        """What newer base rates add to the log-odds of each interval's hazard, 0 where none are. Shape (horizons,)."""
+        return hazard_shifts(self.base_rates, conversion.horizons_days)
 
     def nothing_known(self, asked: Asked) -> Bools:
         """Rows without a single usable touchpoint. Shape (rows,)."""

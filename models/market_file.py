@@ -1,6 +1,6 @@
 """A market in a file of its own: a survey fresher than the bundle's, for that bundle and those that read alike.
 
-The file is safetensors: the arrays of `Market`, and as bytes the base rates that were told (JSON), the SHA-256 of what
+The file is safetensors: the arrays of `Market`, and as bytes the base rates of its day (JSON), the SHA-256 of what
 the reader tells apart, and that of all that the file holds. It is checked whole before any figure is used.
 """
 
@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 
 from features.errors import BadEnvironment, BadUsage
 from features.market import MOST_MOMENTS, Market, no_market
-from models.base_rates import LEAST, MOST, BaseRates
+from models.base_rates import FARTHEST, LEAST, MOST, BaseRate, BaseRates
 from models.journey_model import Reader
 
 FORMAT = 2
@@ -34,7 +34,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class FresherMarket:
-    """A survey fresher than the bundle's, and how many convert nowadays, where that was told."""
+    """A survey fresher than the bundle's, and how many convert nowadays, where that is known."""
 
     market: Market
     base_rates: BaseRates
@@ -102,16 +102,17 @@ def _checked_arrays(path: Path) -> Arrays:
 
 def _figures(fresher: FresherMarket) -> Arrays:
     arrays: Arrays = {name: np.ascontiguousarray(getattr(fresher.market, name)) for name in FIGURES}
-    told = json.dumps(dict(fresher.base_rates), sort_keys=True).encode()
-    return arrays | {BASE_RATES: _as_array(told)}
+    rates = {column: asdict(rate) for column, rate in fresher.base_rates.items()}
+    return arrays | {BASE_RATES: _as_array(json.dumps(rates, sort_keys=True).encode())}
 
 
 def _read_rates(told: npt.NDArray[Any], path: Path) -> BaseRates:
     try:
-        rates = json.loads(told.tobytes())
-    except (ValueError, RecursionError):
+        rates = {column: BaseRate(**rate) for column, rate in json.loads(told.tobytes()).items()}
+        sound = all(LEAST <= of.rate <= MOST and abs(of.shift) <= FARTHEST for of in rates.values())
+    except (ValueError, TypeError, AttributeError, RecursionError):
         raise _damaged(path) from None
-    if not isinstance(rates, dict) or not all(type(rate) is float and LEAST <= rate <= MOST for rate in rates.values()):
+    if not sound:
         raise _damaged(path)
     return rates
 

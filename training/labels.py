@@ -61,13 +61,20 @@ def rows_by_rule(journey: Journey, log: EventLog) -> LabelledRows:
     Raises BadData where the record is too short for a single row.
     """
     log = without_stage_records(log, journey.stages)
-    customer, as_of_us = snapshots(log, calendar_grid(log))
-    if len(customer) == 0:
+    rows = rows_at(journey, log, calendar_grid(log))
+    if len(rows) == 0:
         raise BadData(
             "no_rows",
             f"found {len(log)} touchpoints, too few or too close in time for a single snapshot; expected a record of "
             "several days or, better, months",
         )
+    return rows
+
+
+def rows_at(journey: Journey, log: EventLog, grid_us: Int64s) -> LabelledRows:
+    """Rows of those lately seen at each of the rising moments, labelled as in `rows_by_rule`."""
+    log = without_stage_records(log, journey.stages)
+    customer, as_of_us = snapshots(log, grid_us)
     return _labelled_by_rule(journey, log, [log.customer_ids[c] for c in customer], customer, as_of_us)
 
 
