@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import signal
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,8 +16,6 @@ from features.errors import BadData, BadEnvironment, BadUsage, Fault
 from features.reporter import Reporter
 
 if TYPE_CHECKING:
-    from features.embedder import Embedder
-    from features.event_log import EventLog
     from features.rows import Embed
     from models.base_rates import BaseRates
     from models.bundle import Bundle
@@ -26,7 +24,17 @@ __version__ = importlib.metadata.version("journeycast")
 EXTRAS = {
     "sql": ("psycopg",),
     "serve": ("bentoml", "_bentoml_sdk", "_bentoml_impl", "pydantic_settings", "starlette"),
-    "train": ("mlflow", "onnx", "pandas", "sentence_transformers", "sklearn", "torch", "transformers"),
+    "train": (
+        "mlflow",
+        "onnx",
+        "optuna",
+        "pandas",
+        "psutil",
+        "sentence_transformers",
+        "sklearn",
+        "torch",
+        "transformers",
+    ),
 }
 EMBEDDER_HELP = (
     "minilm; static, many times as fast for 2 to 4 points of ROC AUC (measured on two data sets, docs/adr/0009); "
@@ -56,7 +64,16 @@ BundleReference = Annotated[str, typer.Option("--bundle", help="A bundle folder 
 MarketFile = Annotated[
     Path | None, typer.Option("--market", help="Use this market (of `journeycast market`), not the bundle's.")
 ]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="The configuration of a training (TOML); options here win over it.")
+]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", help="Set section.key=value of the configuration; may be repeated.")
+]
 RejectShare = Annotated[float, typer.Option(help="Stop with exit code 3 above this share of rejected rows.")]
+AllowedLeaks = Annotated[
+    list[str] | None, typer.Option(help="Go on although this guard has found a leak; may be repeated.")
+]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]
 
 
@@ -102,55 +119,59 @@ def simulate(
 
 @app.command()
 def train(
-    touchpoints: TouchpointSource,
+    touchpoints: Annotated[
+        list[str],
+        typer.Option("--touchpoints", default_factory=list, help="Parquet, CSV or JSON Lines: files, folders, globs."),
+    ],
     out: Annotated[Path, typer.Option(help="Bundle folder to write.")],
     journey: Annotated[Path | None, typer.Option(help="Journey file; the four-stage default without one.")] = None,
     labels: LabelSource = None,
     split: Splits = None,
-    seed: Seed = 0,
-    embedder: Annotated[str, typer.Option(help=EMBEDDER_HELP)] = "minilm",
+    seed: Annotated[int | None, typer.Option(help="Equal seeds give equal results; 0 without one.")] = None,
+    embedder: Annotated[str | None, typer.Option(help=EMBEDDER_HELP)] = None,
     register: Annotated[bool, typer.Option("--register", help="Register the model in MLflow as journeycast.")] = False,
-    max_reject_share: RejectShare = 0.05,
+    max_reject_share: Annotated[
+        float | None, typer.Option(help="Stop with exit code 3 above this share of rejected rows; 0.05 without one.")
+    ] = None,
     stage_history: StageHistorySource = None,
+    config: ConfigFile = None,
+    change: Changes = None,
+    backtest: Annotated[int | None, typer.Option(help="Train and judge at this many earlier moments as well.")] = None,
+    allow_leak: AllowedLeaks = None,
 ) -> None:
     """Learn stage and conversion from touchpoints; write a bundle and record the run in MLflow."""
-    from features.inputs import read_log, read_recorded
-    from features.journey import load_journey
-    from models.bundle import check_out, save_bundle
-    from training import tracking
-    from training.label_source import labelled_rows, tell_left_out
-    from training.train import train as fit_and_judge
+    from time import perf_counter
+
+    from training.backtest_table import backtest_table
+    from training.leak_guards import check_allowed
+    from training.run import run_training
+    from training.settings import load_settings, read_changes
+    from training.stopwatch import Stopwatch
     from training.verdict_table import verdict_table
 
-    frame = load_journey(journey)
-    check_out(out)
-    tell = reporter.say
-    recorded = read_recorded(stage_history, frame, max_reject_share, f"{out}.stages.rejects.csv", tell, True)
-    log = read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", recorded, tell, until=datetime.now(UTC))
-    rows = labelled_rows(frame, log, labels, split, max_reject_share, f"{out}.labels.rejects.csv", tell)
-    tell_left_out(frame, log, rows, tell)
-    folder, text = _embedder(embedder, log)
-    parameters = {
-        "journey": frame.name,
-        "seed": seed,
-        "rows": len(rows),
-        "split": split,
-        "reads_text": text is not None,
+    check_allowed(allow_leak or ())
+    named = {
+        "data.touchpoints": touchpoints or None,
+        "data.labels": labels,
+        "data.splits": split,
+        "data.stage_history": stage_history,
+        "data.max_reject_share": max_reject_share,
+        "journey": None if journey is None else str(journey),
+        "backtest.folds": backtest,
+        "fit.seed": seed,
+        "fit.embedder": embedder,
+        "fit.allow_leaks": allow_leak,
     }
-    with tracking.tracked_run(out.name, parameters, {"labels": "given" if labels else "by rule"}) as run:
-        with reporter.progress() as report:
-            embed = None if text is None else _watched(text, report)
-            training = fit_and_judge(rows, log, frame, embed, seed, report)
-        version = save_bundle(training.model, folder, out)
-        tracking.log_metrics(training.judgement.metrics() if training.judgement else {})
-        registered = tracking.log_bundle(out, register)
-    if training.judgement:
-        reporter.show(verdict_table(training.judgement))
-    else:
-        reporter.say("Too few rows to hold some out: this model has not been judged.")
-    reporter.say(
-        f"bundle {version} in {out}; MLflow run {run}" + (f", registered as version {registered}" if registered else "")
-    )
+    given = {key: value for key, value in named.items() if value is not None}
+    asked = load_settings(config, given | read_changes(change or ()))
+    now, stopwatch = partial(datetime.now, UTC), Stopwatch(perf_counter)
+    run = run_training(asked, out, register, now, stopwatch, reporter.say, reporter.progress)
+    if run.training.judgement:
+        reporter.show(verdict_table(run.training.judgement))
+    if run.tested:
+        reporter.show(backtest_table(run.tested))
+    for line in run.told(out):
+        reporter.say(line)
 
 
 @app.command()
@@ -315,9 +336,9 @@ def serve(
     market: MarketFile = None,
 ) -> None:
     """Answer POST /score until stopped."""
-    import serving.service
+    import serving.launch
 
-    serving.service.serve(_bundle_folder(bundle), host, port, market)
+    serving.launch.serve(_bundle_folder(bundle), host, port, market)
 
 
 @app.command()
@@ -343,16 +364,6 @@ def demo(
     serving.demo.run(out, customers)
 
 
-def _embedder(source: str, log: EventLog) -> tuple[Path, Embedder] | tuple[None, None]:
-    if source == "none" or not log.texts:
-        return None, None
-    from features.embedder import Embedder
-    from training.embedder_export import exported_embedder
-
-    folder = exported_embedder(source)
-    return folder, Embedder.with_cache(folder, threads=2)
-
-
 def _embed_of(bundle: Bundle) -> Embed | None:
     """The bundle's own embedder, with the machine's vector cache; None where no text is read."""
     if bundle.embedder_folder is None:
@@ -360,10 +371,6 @@ def _embed_of(bundle: Bundle) -> Embed | None:
     from features.embedder import Embedder
 
     return Embedder.with_cache(bundle.embedder_folder, threads=2, files=bundle.embedder_files).embed
-
-
-def _watched(embedder: Embedder, report: Callable[[str, int, int], None]) -> Embed:
-    return lambda texts: embedder.embed(texts, lambda done, total: report("Embedding messages", done, total))
 
 
 def _bundle_folder(reference: str) -> Path:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.special import expit, logit
 
 from features.errors import BadUsage
 from features.event_log import Floats
 from features.journey import conversion_column
+from models.calibration import sigmoid
 from models.conversion import cumulative
 
 LEAST, MOST = 1e-6, 1 - 1e-6
@@ -76,7 +76,7 @@ def shift_to(rate: float, log_odds: Floats, shifts: Sequence[float]) -> float:
     from scipy.optimize import brentq  # most of a second, which scoring need not pay
 
     def beyond(shift: float) -> float:
-        return float(cumulative(expit(log_odds + np.append(shifts, shift)))[:, -1].mean()) - rate
+        return float(cumulative(sigmoid(log_odds + np.append(shifts, shift)))[:, -1].mean()) - rate
 
     return float(brentq(beyond, -FARTHEST, FARTHEST)) if beyond(-FARTHEST) < 0 < beyond(FARTHEST) else 0.0
 
@@ -104,12 +104,13 @@ def moved_bounds(low: Floats, high: Floats, learnt: Floats, moved: Floats) -> tu
     As before, each holds its probability and neither falls along a row.
     """
     shift = _log_odds(moved) - _log_odds(learnt)
-    low, high = (np.maximum.accumulate(expit(_log_odds(bound) + shift), axis=1) for bound in (low, high))
+    low, high = (np.maximum.accumulate(sigmoid(_log_odds(bound) + shift), axis=1) for bound in (low, high))
     return np.minimum(low, moved), np.maximum.accumulate(np.maximum(high, moved), axis=1)
 
 
 def _log_odds(probability: Floats) -> Floats:
-    return np.asarray(logit(np.clip(probability, LEAST, MOST)))
+    clear = np.clip(probability, LEAST, MOST)
+    return np.asarray(np.log(clear / (1.0 - clear)))
 
 
 def _horizon_name(horizon_days: int | None) -> str:

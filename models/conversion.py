@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from features.aggregate import Float32s
 from features.event_log import Bools, Floats
 from features.rows import FeatureRows
-from models.calibration import Blend
+from models.calibration import Blend, sigmoid
 from models.intervals import VennAbers
 from models.linear_head import LinearHead
 from models.phrase_head import PhraseHead
@@ -72,7 +71,7 @@ class ConversionModel:
 
     def probabilities(self, rows: FeatureRows, nothing_known: Bools) -> Floats:
         """Probability of converting in (as_of, as_of + horizon]. Shape (rows, horizons), rising along a row."""
-        return cumulative(expit(self.log_odds(rows, nothing_known)))
+        return cumulative(sigmoid(self.log_odds(rows, nothing_known)))
 
     def bounds(self, probabilities: Floats) -> tuple[Floats, Floats]:
         """Lower and upper bound of each probability, neither falling along a row. Shapes (rows, horizons)."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from features.event_log import Bools, Floats, Int64s
 
@@ -43,6 +42,8 @@ def fit_venn_abers(probability: Floats, happened: Bools) -> VennAbers:
 
 def _fitted_at(yes: Floats, rows: Int64s, at: int, label: float) -> float:
     """The isotonic fit at the `at`-th distinct score, with one more row of that score and this outcome."""
+    from scipy.optimize import isotonic_regression  # most of a second, which scoring need not pay
+
     more = np.arange(len(rows)) == at
     weights = rows + more
     return float(isotonic_regression((yes + label * more) / weights, weights=weights).x[at])

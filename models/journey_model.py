@@ -7,7 +7,6 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
 from features.aggregate import Float32s
 from features.anchors import Anchors, embed_anchors
@@ -22,6 +21,7 @@ from features.stage_records import stage_records
 from features.stage_rules import evidence_rows
 from features.vocabulary import Vocabulary
 from models.base_rates import BaseRates, hazard_shifts, moved_bounds
+from models.calibration import sigmoid
 from models.conversion import ConversionModel, cumulative
 from models.reliability import History, Reliability, UsualRange, judge_reliability
 from models.stage import StageModel
@@ -157,11 +157,11 @@ class JourneyModel:
             plausible = self.stage.plausible(stage, decided)
         if self.conversion is not None:
             log_odds = self.conversion.log_odds(asked.conversion, nothing_known)
-            conversion = cumulative(expit(log_odds))
+            conversion = cumulative(sigmoid(log_odds))
             low, high = self.conversion.bounds(conversion)
             percentile = self.conversion.percentile(conversion[:, 0])
             if self.base_rates:  # bounds and ranks are those of the training's rates: they move with the forecast
-                moved = cumulative(expit(log_odds + self.rate_shifts(self.conversion)))
+                moved = cumulative(sigmoid(log_odds + self.rate_shifts(self.conversion)))
                 low, high = moved_bounds(low, high, conversion, moved)
                 conversion = moved
         reliability = judge_reliability(history, self.usual.unusual(asked.conversion.features))

@@ -77,6 +77,18 @@ def explain(
     return result
 
 
+def effects_by_column(
+    model: JourneyModel, asked: Asked, log: EventLog, as_of_us: Int64s, embed: Embed | None
+) -> tuple[Floats, Floats]:
+    """What `explain` sums up: effects of each column of the catalog (rows, columns), and of all that was said (rows,).
+
+    Zero for rows of whom nothing is known.
+    """
+    effects, known = _effects(model, asked.conversion, log, as_of_us, embed), ~model.nothing_known(asked)
+    said = effects.own.sum(axis=1) + effects.company.sum(axis=1) + effects.spoken
+    return effects.columns * known[:, None], said * known
+
+
 def _effects(model: JourneyModel, rows: FeatureRows, log: EventLog, as_of_us: Int64s, embed: Embed | None) -> _Effects:
     assert model.conversion is not None
     hazard = model.conversion.hazards[0]

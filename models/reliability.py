@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from numba import njit
 
 from features.aggregate import Float32s
 from features.event_log import Bools, Floats, Int64s
@@ -53,8 +54,8 @@ class UsualRange:
         return self._outside(features) > self.most_outside
 
     def _outside(self, features: Float32s) -> Int64s:
-        asked = features[:, self.columns]
-        outside: Int64s = ((asked < self.low) | (asked > self.high)).sum(axis=1)  # NaN is never outside
+        outside = np.empty(len(features), dtype=np.int64)
+        _count_outside(features, self.columns, self.low, self.high, outside)
         return outside
 
 
@@ -68,6 +69,16 @@ def learn_usual_range(features: Float32s, columns: Int64s) -> UsualRange:
     return UsualRange(
         usual.columns, usual.low, usual.high, int(np.quantile(usual._outside(features), 1 - UNUSUAL_SHARE))
     )
+
+
+@njit(cache=True, nogil=True)
+def _count_outside(features: Float32s, columns: Int64s, low: Floats, high: Floats, outside: Int64s) -> None:
+    for row in range(len(features)):
+        beyond = 0
+        for k in range(len(columns)):
+            value = np.float64(features[row, columns[k]])
+            beyond += (value < low[k]) | (value > high[k])  # NaN is never outside
+        outside[row] = beyond
 
 
 def judge_reliability(history: History, unusual: Bools) -> list[Reliability]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import softmax
 
 from features.event_log import Bools, Floats, Int64s
 from features.rows import FeatureRows
+from models.calibration import softmax
 from models.linear_head import LinearHead
 from models.phrase_head import PhraseHead
 from models.trees import Trees
@@ -94,5 +94,5 @@ def weighed_sum(scores: Floats, factors: Floats) -> Floats:
 
 def class_probabilities(scores: Floats, factors: Floats) -> Floats:
     """Calibrated class probabilities from the sources' scores (sources, rows, classes). Shape (rows, classes)."""
-    probabilities: Floats = softmax(weighed_sum(scores, factors), axis=1)
+    probabilities: Floats = softmax(weighed_sum(scores, factors))
     return probabilities

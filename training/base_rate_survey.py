@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 from scipy.stats import binomtest
 
 from features.errors import BadData
@@ -15,6 +14,7 @@ from features.journey import conversion_column
 from features.rows import Embed
 from features.stage_rules import already_converted
 from models.base_rates import BaseRate, BaseRates, shift_to
+from models.calibration import sigmoid
 from models.conversion import ConversionModel, cumulative
 from models.journey_model import JourneyModel
 from training.labels import rows_at
@@ -83,18 +83,18 @@ def seen_rates(
     for h, horizon in enumerate(conversion.horizons_days):
         if horizon is None:
             raise BadData("no_window", "a conversion in the end has no window that is over; tell --base-rate end=RATE")
-        rows = rows_at(model.reader.journey, log, np.array([until_us - horizon * DAY_US], dtype=np.int64))
+        rows = rows_at(model.reader.journey, log, until_us - horizon * DAY_US)
         outcome = rows.converted[:, rows.horizons_days.index(horizon)] if horizon in rows.horizons_days else np.zeros(0)
         known = np.flatnonzero(outcome >= 0)
         if len(known) < LEAST_CUSTOMERS:
             raise BadData(
                 "too_few_seen",
-                f"{conversion_column(horizon)}: found {len(known)} customers in the latest window that is over, expected "
-                f"{LEAST_CUSTOMERS} and the action {' or '.join(model.reader.journey.conversion.actions)} among the "
+                f"{conversion_column(horizon)}: found {len(known)} customers in the latest window that is over, "
+                f"expected {LEAST_CUSTOMERS} and the action {' or '.join(model.reader.journey.conversion.actions)} among the "
                 "touchpoints; give a longer record, or tell the rate",
             )
         log_odds = _log_odds(model, conversion, log, embed, rows.customer[known], rows.as_of_us[known])[:, : h + 1]
-        of = _seen(horizon, outcome[known] == 1, cumulative(expit(log_odds + [*shifts, 0.0]))[:, h])
+        of = _seen(horizon, outcome[known] == 1, cumulative(sigmoid(log_odds + np.append(shifts, 0.0)))[:, h])
         rate = of.converted / of.customers
         shifts.append(0.0 if of.is_as_forecast else shift_to(rate, log_odds, shifts))
         rates[conversion_column(horizon)] = BaseRate(rate, shifts[-1])

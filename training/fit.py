@@ -21,6 +21,7 @@ from training.boosting import telling_columns
 from training.fit_conversion import fit_conversion
 from training.fit_stage import fit_stage
 from training.labels import LabelledRows
+from training.learnable import learnable
 from training.progress import Report, silent
 from training.split import FOLDS, person_folds
 
@@ -31,8 +32,10 @@ def fit(
     """Fit a journey model on all the rows; `embed` None leaves the conversation out.
 
     Calibration, intervals and the number of trees come from five person-wise folds of the rows. Deterministic for a
-    seed on one machine. Raises BadData where there is nothing to learn, or too few conversions.
+    seed on one machine. A horizon that cannot be learnt is left out where something else can be. Raises BadData where
+    there is nothing to learn, or too few conversions.
     """
+    rows, _ = learnable(rows)
     reader = learn_reader(rows, log, journey, embed is not None)
     return fit_read(rows, reader, reader.read(log, rows.customer, rows.as_of_us, embed), seed, report)
 

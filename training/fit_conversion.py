@@ -7,14 +7,13 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
 from features.aggregate import Float32s
 from features.errors import BadData
 from features.event_log import Bools, Floats
 from features.journey import conversion_column
 from features.rows import FeatureRows
-from models.calibration import Blend, fit_blend
+from models.calibration import Blend, fit_blend, sigmoid
 from models.conversion import ConversionModel, Hazard, cumulative
 from models.intervals import fit_venn_abers
 from training.boosting import Parameters, grow, out_of_fold, telling_columns
@@ -65,7 +64,7 @@ def fit_conversion(
         report(f"Fitting {conversion_column(horizon)}", 0, 1)
         hazard, log_odds = _fit_hazard(rows.features, said, _happened_between(converted, h), folds, seed)
         hazards.append(hazard)
-        chances.append(expit(log_odds))
+        chances.append(sigmoid(log_odds))
         report(f"Fitting {conversion_column(horizon)}", 1, 1)
     probabilities = cumulative(np.stack(chances, axis=1))
     known = converted >= 0

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from scipy.special import logit
 
 from features.embedder import Embedder
 from features.errors import BadUsage

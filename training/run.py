@@ -1,0 +1,91 @@
+"""One training as commands run it: read, learn, judge, write the bundle, and record all of it in MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from features.inputs import Tell
+from models.bundle import check_out, save_bundle
+from training import tracking
+from training.backtest import Backtest
+from training.prepare import Prepared, prepare
+from training.progress import Report
+from training.run_record import record_data, record_training
+from training.settings import Settings
+from training.stopwatch import Stopwatch
+from training.train import Training, run_backtest, train
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What came of it: the run in MLflow, the bundle's version, and that of the registered model, if it was."""
+
+    run_id: str
+    bundle_version: str
+    registered: str | None
+    settings: Settings
+    training: Training
+    tested: Backtest | None
+
+    def told(self, bundle: Path) -> list[str]:
+        """What there is to say beside the verdicts, line by line."""
+        about = self.training.model.about
+        lines = [f"not learnt: {target}: {why}" for target, why in about["trained_on"]["not_learnt"].items()]
+        if self.settings.split.kind != about["judged_on"]["split"]:
+            lines.append(f"judged on other persons, not on later rows: {about['judged_on']['why_not_by_time']}")
+        if not self.training.judgement:
+            lines.append("Too few rows to hold some out: this model has not been judged.")
+        registered = f", registered as version {self.registered}" if self.registered else ""
+        return [*lines, f"bundle {self.bundle_version} in {bundle}; MLflow run {self.run_id}{registered}"]
+
+
+def run_training(
+    asked: Settings,
+    out: Path,
+    register: bool,
+    now: Callable[[], datetime],
+    stopwatch: Stopwatch,
+    tell: Tell,
+    progress: Callable[[], AbstractContextManager[Report]],
+) -> TrainingRun:
+    """Train as the configuration says and write the bundle to `out`; with `register`, it becomes a new version.
+
+    Raises what reading, labelling, learning and recording raise; a run that fails is recorded as such.
+    """
+    check_out(out)
+    with stopwatch.phase("reading"):
+        ready = prepare(asked, out, now, tell)
+    settings, log, rows, journey = ready.settings, ready.log, ready.rows, ready.journey
+    tested = None
+    tags = {"labels": "given" if asked.data.labels else "by rule"}
+    with tracking.tracked_run(out.name, _parameters(ready), tags) as run_id:
+        tracking.log_settings(settings)
+        record_data(log, rows, journey, settings.data)
+        with stopwatch.phase("training"), progress() as report:
+            watched = stopwatch.watching(report, "training")
+            embed = ready.embed(watched)
+            training = train(rows, log, journey, embed, settings.fit.seed, watched, settings=settings)
+            if settings.backtest.folds:
+                tested = run_backtest(rows, log, journey, embed, settings, watched)
+        with stopwatch.phase("saving"):
+            version = save_bundle(training.model, ready.embedder_folder, out)
+        tracking.log_metrics(tested.metrics() if tested else {})
+        record_training(training, rows, journey, out, version, stopwatch)
+    registered = tracking.register_bundle(run_id) if register else None
+    return TrainingRun(run_id, version, registered, settings, training, tested)
+
+
+def _parameters(ready: Prepared) -> dict[str, Any]:
+    settings = ready.settings
+    return {
+        "journey": ready.journey.name,
+        "rows": len(ready.rows),
+        "reads_text": ready.embedder is not None,
+        "split": settings.data.splits,
+        "seed": settings.fit.seed,
+    }
