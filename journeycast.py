@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -264,6 +264,8 @@ def market(
     rates: BaseRates = {}
     if told:
         rates = told_rates(model, log, _embed_of(loaded), to_us(moment), told)
+        for column, rate in rates.items():
+            reporter.say(f"{column}: {rate.rate:.2%} was told; the hazard's log-odds move by {rate.shift:+.2f}")
     elif are_seen:
         rates, seen = seen_rates(model, log, _embed_of(loaded), to_us(moment))
         for of in seen:

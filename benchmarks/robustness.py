@@ -7,19 +7,26 @@ about. The last rows say what a base rate that has halved costs, and what tellin
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 from rich.console import Console
+from rich.table import Table
 
-from benchmarks.quality import SEED
-from features.event_log import Bools, EventLog
+from benchmarks.quality import DATA_SETS, SEED, DataSet, embed_of
+from features.event_log import EventLog, Int64s
 from features.rows import Embed
+from features.touchpoints import read_touchpoints
+from models.base_rates import shift_to
+from models.calibration import sigmoid
 from models.journey_model import Forecast, JourneyModel
 from models.reliability import Reliability
+from training.fit import fit
 from training.labels import LabelledRows
 from training.metrics import judge_conversion, judge_stage
 
@@ -58,24 +65,86 @@ def with_noise(rows: LabelledRows, seed: int) -> LabelledRows:
     )
 
 
-def _forecast(model: JourneyModel, log: EventLog, rows: LabelledRows, embed: Embed | None) -> Forecast:
-    customer = log.customer_rows(rows.customer_id)
-    return model.forecast(model.reader.read(log, customer, rows.as_of_us, embed))
+def half_as_many(rows: LabelledRows, seed: int) -> Int64s:
+    """Rows of which half of those that convert, by the last horizon, are left out."""
+    random = np.random.default_rng(seed)
+    return np.flatnonzero((rows.converted[:, -1] != 1) | (random.random(len(rows)) < 0.5))
 
 
-def _figures(forecast: Forecast, rows: LabelledRows, chosen: Bools) -> list[str]:
-    """ROC AUC, log loss and ECE of the last horizon, macro-F1 of the stage, and the share that is not `ok`."""
-    cells = ["", "", ""]
-    known = chosen & (rows.converted[:, -1] >= 0)
-    if forecast.conversion is not None:
-        person = [rows.customer_id[row] for row in np.flatnonzero(known)]
-        verdict = judge_conversion(rows.converted[known, -1] == 1, forecast.conversion[known, -1], person, SEED, 0)
-        cells = [f"{figure.value:.3f}" for figure in (verdict.roc_auc, verdict.log_loss, verdict.ece)]
-    staged = chosen & (rows.stage >= 0)
-    f1 = ""
-    if forecast.stage is not None and forecast.decided is not None and staged.any():
-        person = [rows.customer_id[row] for row in np.flatnonzero(staged)]
-        named = forecast.decided[staged]
-        f1 = f"{judge_stage(rows.stage[staged].astype(np.int64), forecast.stage[staged], person, SEED, named, 0).macro_f1.value:.3f}"
+def corrected(forecast: Forecast, rows: LabelledRows) -> Forecast:
+    """The forecast of the last horizon moved to the rows' own rate, as told for `journeycast market --base-rate`."""
+    assert forecast.conversion is not None
+    known = rows.converted[:, -1] >= 0
+    log_odds = np.log(forecast.conversion[:, -1:] / (1 - forecast.conversion[:, -1:]))
+    shift = shift_to(float((rows.converted[known, -1] == 1).mean()), log_odds[known], [])
+    return replace(forecast, conversion=sigmoid(log_odds + shift))
+
+
+def part_of(forecast: Forecast, chosen: Int64s) -> Forecast:
+    """The forecasts of some rows."""
+    arrays = {name: value if value is None else value[chosen] for name, value in vars(forecast).items()
+              if name != "reliability"}  # fmt: skip
+    return Forecast(**arrays, reliability=[forecast.reliability[row] for row in chosen])
+
+
+def cells(forecast: Forecast, rows: LabelledRows) -> list[str]:
+    """Rows, base rate, ROC AUC, log loss and ECE of the last horizon, macro-F1 of the stage, share that is not `ok`."""
     doubted = np.mean([code is not Reliability.OK for code in forecast.reliability])
-    return [f"{int(known.sum()):,}", *cells, f1, f"{doubted:.0%}"]
+    return [*_conversion_cells(forecast, rows), _stage_cell(forecast, rows), f"{doubted:.0%}"]
+
+
+def _conversion_cells(forecast: Forecast, rows: LabelledRows) -> list[str]:
+    known = np.flatnonzero(rows.converted[:, -1] >= 0) if rows.horizons_days else np.zeros(0, dtype=np.int64)
+    if forecast.conversion is None or not len(known):
+        return [""] * 5
+    converted, person = rows.converted[known, -1] == 1, [rows.customer_id[row] for row in known]
+    verdict = judge_conversion(converted, forecast.conversion[known, -1], person, SEED, 0)
+    figures = (verdict.base_rate, verdict.roc_auc.value, verdict.log_loss.value, verdict.ece.value)
+    return [f"{len(known):,}", *(f"{figure:.3f}" for figure in figures)]
+
+
+def _stage_cell(forecast: Forecast, rows: LabelledRows) -> str:
+    known = np.flatnonzero(rows.stage >= 0)
+    if forecast.stage is None or forecast.decided is None or not len(known):
+        return ""
+    stage, person = rows.stage[known].astype(np.int64), [rows.customer_id[row] for row in known]
+    return f"{judge_stage(stage, forecast.stage[known], person, SEED, forecast.decided[known], 0).macro_f1.value:.3f}"
+
+
+def forecast_of(model: JourneyModel, log: EventLog, rows: LabelledRows, embed: Embed | None) -> Forecast:
+    """Forecast labelled rows from another log than that of their labels."""
+    return model.forecast(model.reader.read(log, log.customer_rows(rows.customer_id), rows.as_of_us, embed))
+
+
+def main() -> None:
+    """Print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder that holds the five folders")
+    parser.add_argument("--only", nargs="+", choices=DATA_SETS, default=DATA_SETS, help="some of them")
+    arguments = parser.parse_args()
+    table = Table(title="What becomes of the forecasts when the data go wrong")
+    for heading in ("data", "what is wrong", "rows", "base rate", "ROC AUC", "log loss", "ECE", "stage F1", "doubted"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name in arguments.only:
+        console.print(f"{name} …")
+        data = DataSet.read(arguments.data / name)
+        frame = read_touchpoints(arguments.data / name / "touchpoints.parquet").frame
+        embed = embed_of(data.log, "minilm")
+        *_, (train_rows, test_rows) = data.parts()
+        learn, asked = data.rows.take(train_rows), data.rows.take(test_rows)
+        model = fit(learn, data.log, data.journey, embed, SEED)
+        for fault, worse in worsened(frame):
+            found = forecast_of(model, EventLog.from_frame(worse), asked, embed)
+            table.add_row(name, fault, *cells(found, asked))
+        noisy = fit(with_noise(learn, SEED), data.log, data.journey, embed, SEED)
+        table.add_row(name, "a tenth of the labels", *cells(forecast_of(noisy, data.log, asked, embed), asked))
+        fewer = half_as_many(asked, SEED)
+        found, left = part_of(forecast_of(model, data.log, asked, embed), fewer), asked.take(fewer)
+        table.add_row(name, "half as many convert", *cells(found, left))
+        table.add_row(name, "… and the rate is told", *cells(corrected(found, left), left))
+        table.add_section()
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

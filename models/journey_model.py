@@ -135,8 +135,8 @@ def _beside(rows: FeatureRows, market: Float32s) -> FeatureRows:
 class JourneyModel:
     """The fitted state of one training; `stage` or `conversion` is None where it had no such labels.
 
-    `about` says how and on what it was trained, and how well it did; JSON-ready. `base_rates`, where known, say how many
-    convert nowadays: every forecast moves to them.
+    `about` says how and on what it was trained, and how well it did; JSON-ready. `base_rates`, where known, say how
+    many convert nowadays: every forecast moves to them.
     """
 
     reader: Reader

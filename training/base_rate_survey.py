@@ -87,11 +87,12 @@ def seen_rates(
         outcome = rows.converted[:, rows.horizons_days.index(horizon)] if horizon in rows.horizons_days else np.zeros(0)
         known = np.flatnonzero(outcome >= 0)
         if len(known) < LEAST_CUSTOMERS:
+            actions = " or ".join(model.reader.journey.conversion.actions)
             raise BadData(
                 "too_few_seen",
                 f"{conversion_column(horizon)}: found {len(known)} customers in the latest window that is over, "
-                f"expected {LEAST_CUSTOMERS} and the action {' or '.join(model.reader.journey.conversion.actions)} among the "
-                "touchpoints; give a longer record, or tell the rate",
+                f"expected {LEAST_CUSTOMERS}, and {actions} among the touchpoints; give a longer record, or tell "
+                "the rate",
             )
         log_odds = _log_odds(model, conversion, log, embed, rows.customer[known], rows.as_of_us[known])[:, : h + 1]
         of = _seen(horizon, outcome[known] == 1, cumulative(sigmoid(log_odds + np.append(shifts, 0.0)))[:, h])

@@ -15,7 +15,7 @@ from features.journey import Evidence, Journey
 from features.stage_records import without_stage_records
 from features.stage_rules import evidence_rows, stages_at
 from training.settings import Snapshots
-from training.snapshots import DEFAULT_SNAPSHOTS, choose_snapshots
+from training.snapshots import DEFAULT_SNAPSHOTS, choose_snapshots, snapshots
 
 Int8s = npt.NDArray[np.int8]
 UNKNOWN = -1

@@ -109,7 +109,7 @@ def test_bounds_keep_their_distance_in_log_odds() -> None:
 def test_bounds_hold_their_probability_and_never_fall(chances: list[float], first: float, second: float) -> None:
     hazards = np.array(chances).reshape(6, 2)
     learnt = cumulative(hazards)
-    moved = cumulative(expit(logit(hazards) + [first, second]))
+    moved = cumulative(expit(logit(hazards) + np.array([first, second])))
     low, high = moved_bounds(learnt * 0.9, 1 - (1 - learnt) * 0.9, learnt, moved)
 
     assert (low <= moved).all()
