@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from features.errors import BadData, BadEnvironment, BadUsage, Fault
-from features.reporter import Reporter
+from features.reporter import Form, Reporter
 
 if TYPE_CHECKING:
     from features.rows import Embed
@@ -48,7 +48,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-reporter = Reporter()
+reporter = Reporter(partial(datetime.now, UTC))
 
 TouchpointSource = Annotated[
     list[str], typer.Option("--touchpoints", help="Parquet, CSV or JSON Lines: files, folders, globs.")
@@ -64,6 +64,8 @@ BundleReference = Annotated[str, typer.Option("--bundle", help="A bundle folder 
 MarketFile = Annotated[
     Path | None, typer.Option("--market", help="Use this market (of `journeycast market`), not the bundle's.")
 ]
+LogFormat = Annotated[Form, typer.Option("--log-format", help="Tell for people, or as JSON Lines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Tell nothing but faults.")]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="The configuration of a training (TOML); options here win over it.")
 ]
@@ -138,6 +140,8 @@ def train(
     change: Changes = None,
     backtest: Annotated[int | None, typer.Option(help="Train and judge at this many earlier moments as well.")] = None,
     allow_leak: AllowedLeaks = None,
+    log_format: LogFormat = "text",
+    quiet: Quiet = False,
 ) -> None:
     """Learn stage and conversion from touchpoints; write a bundle and record the run in MLflow."""
     from time import perf_counter
@@ -149,6 +153,7 @@ def train(
     from training.stopwatch import Stopwatch
     from training.verdict_table import verdict_table
 
+    reporter.speak(log_format, quiet)
     check_allowed(allow_leak or ())
     named = {
         "data.touchpoints": touchpoints or None,
@@ -166,10 +171,10 @@ def train(
     asked = load_settings(config, given | read_changes(change or ()))
     now, stopwatch = partial(datetime.now, UTC), Stopwatch(perf_counter)
     run = run_training(asked, out, register, now, stopwatch, reporter.say, reporter.progress)
-    if run.training.judgement:
-        reporter.show(verdict_table(run.training.judgement))
+    if judgement := run.training.judgement:
+        reporter.show(verdict_table(judgement), "judgement", judgement.metrics())
     if run.tested:
-        reporter.show(backtest_table(run.tested))
+        reporter.show(backtest_table(run.tested), "backtest", run.tested.metrics())
     for line in run.told(out):
         reporter.say(line)
 
@@ -179,11 +184,13 @@ def evaluate(
     bundle: BundleReference,
     touchpoints: TouchpointSource,
     labels: Annotated[str, typer.Option("--labels", help="Labels or a CRM's stage history.")],
-    out: Annotated[Path, typer.Option(help="Folder for metrics.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json, card.html and its pictures.")],
     split: Splits = None,
     seed: Seed = 0,
     max_reject_share: RejectShare = 0.05,
     stage_history: StageHistorySource = None,
+    log_format: LogFormat = "text",
+    quiet: Quiet = False,
 ) -> None:
     """Judge a bundle on labelled rows, beside prevalence and recency."""
     import json
@@ -191,9 +198,13 @@ def evaluate(
     from features.inputs import read_log, read_recorded
     from models.bundle import load_bundle
     from training.evaluate import is_stage_judged, judge_model
+    from training.findings import Findings
+    from training.influence import measure_influence
     from training.label_source import labelled_rows
+    from training.model_card import judged_given, write_card
     from training.verdict_table import verdict_table
 
+    reporter.speak(log_format, quiet)
     loaded = load_bundle(_bundle_folder(bundle))
     model = loaded.model
     frame = model.reader.journey
@@ -209,11 +220,14 @@ def evaluate(
         reporter.say(
             "The bundle's stage model reads what the CRM recorded, and so do these labels: the stage is not judged."
         )
-    judgement = judge_model(model, log, rows, _embed_of(loaded), seed)
+    embed = _embed_of(loaded)
+    judgement = judge_model(model, log, rows, embed, seed)
     (out / "metrics.json").write_text(
         json.dumps({"model_version": loaded.version, **judgement.metrics()}, indent=1) + "\n"
     )
-    reporter.show(verdict_table(judgement))
+    findings = Findings(judgement, measure_influence(model, log, rows, embed))
+    write_card(out, model, loaded.version, findings, judged_given(rows, split))
+    reporter.show(verdict_table(judgement), "judgement", judgement.metrics())
 
 
 @app.command("features")
@@ -290,6 +304,8 @@ def score(
     engine: Annotated[Literal["local"], typer.Option(help="Where to compute.")] = "local",
     max_reject_share: RejectShare = 0.05,
     stage_history: StageHistorySource = None,
+    log_format: LogFormat = "text",
+    quiet: Quiet = False,
 ) -> None:
     """Score a list of customers. A run that was stopped goes on where it was when started again."""
     from features.event_log import to_us
@@ -302,6 +318,7 @@ def score(
     from serving.scorer import Scorer
 
     del engine
+    reporter.speak(log_format, quiet)
     if (as_of is None) == (snapshots is None):
         raise BadUsage("as_of_or_snapshots", "give either --as-of TIME or --snapshots FILE")
     to_table = "://" in out

@@ -16,6 +16,7 @@ from training.boosting import Parameters, grow, out_of_fold, telling_columns
 from training.decision import learn_decision
 from training.progress import Report
 from training.text_heads import learn_text_heads
+from training.tree_choice import AS_THEY_ARE, TreeChoice
 
 TREES: Final[Parameters] = {
     "objective": "multiclass",
@@ -36,7 +37,13 @@ Codes = npt.NDArray[np.int8]
 
 
 def fit_stage(
-    rows: FeatureRows, stage: Codes, n_stages: int, folds: Codes, seed: int, report: Report
+    rows: FeatureRows,
+    stage: Codes,
+    n_stages: int,
+    folds: Codes,
+    seed: int,
+    report: Report,
+    choice: TreeChoice = AS_THEY_ARE,
 ) -> StageModel | None:
     """Fit on rows whose `stage` is known (not -1). None where no stage is known."""
     known = stage >= 0
@@ -55,7 +62,7 @@ def fit_stage(
     report("Learning what words tell of the stage", 1, 1)
     report("Fitting the stage", 0, 1)
     columns = telling_columns(rows.features[known])
-    parameters = {**TREES, "num_class": len(classes)}
+    parameters = {**choice.over(TREES), "num_class": len(classes)}
     raw = out_of_fold(rows.features, coded, begun, columns, folds, parameters, ROUNDS, seed)
     scores = [np.stack([of_rounds - begun, begun])[:, known] for of_rounds in raw]
     blends = [fit_class_blend(of_rounds, truth) for of_rounds in scores]
