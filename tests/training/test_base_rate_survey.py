@@ -15,7 +15,6 @@ from features.event_log import DAY_US, EventLog, to_us
 from features.rows import Embed
 from features.stage_rules import already_converted
 from features.touchpoints import read_touchpoints
-from models.base_rates import BaseRate
 from models.bundle import load_bundle
 from models.journey_model import JourneyModel
 from training.base_rate_survey import SeenRate, seen_rates, told_rates
@@ -59,7 +58,7 @@ def test_what_is_seen_is_counted_in_the_latest_window_that_is_over(
     _, seen = seen_rates(model, log, embed, AS_OF)
 
     for of, horizon_days in zip(seen, (30, 90), strict=True):
-        rows = rows_at(model.reader.journey, log, AS_OF - horizon_days * DAY_US)
+        rows = rows_at(model.reader.journey, log, int(log.known_us.max()) - horizon_days * DAY_US)
         outcome = rows.converted[:, rows.horizons_days.index(horizon_days)]
         assert (of.horizon_days, of.customers, of.converted) == (
             horizon_days,
@@ -70,21 +69,24 @@ def test_what_is_seen_is_counted_in_the_latest_window_that_is_over(
 
 
 def test_only_what_is_beyond_doubt_moves_the_forecasts(model: JourneyModel, log: EventLog, embed: Embed) -> None:
-    unmoved, seen = seen_rates(model, log, embed, AS_OF)
-    assert [of.is_as_forecast for of in seen] == [True, True]
-    assert unmoved == {}
+    first, second = (with_hazards_moved(model, by) for by in (0.0, 4.0))
+    rates, seen = seen_rates(first, log, embed, AS_OF)
+    assert seen[0].is_as_forecast
+    assert not rates or rates["conversion_30d"].shift == 0.0
 
-    far_too_sure = {"conversion_30d": BaseRate(0.5, 4.0), "conversion_90d": BaseRate(0.6, 4.0)}
+    rates, seen = seen_rates(second, log, embed, AS_OF)
+    assert [of.is_as_forecast for of in seen] == [False, False]
+    assert all(-6 < of.shift < -2 for of in rates.values())
+    assert [of.rate for of in rates.values()] == [of.converted / of.customers for of in seen]
+
+
+def with_hazards_moved(model: JourneyModel, by: float) -> JourneyModel:
+    """A model that is surer of every conversion than it should be."""
     assert model.conversion is not None
     hazards = [
-        replace(of, blend=replace(of.blend, intercept=of.blend.intercept + 4.0)) for of in model.conversion.hazards
+        replace(of, blend=replace(of.blend, intercept=of.blend.intercept + by)) for of in model.conversion.hazards
     ]
-    wrong = replace(model, conversion=replace(model.conversion, hazards=tuple(hazards)))
-    moved, seen = seen_rates(wrong, log, embed, AS_OF)
-
-    assert [of.is_as_forecast for of in seen] == [False, False]
-    assert all(-far_too_sure[column].shift - 2 < of.shift < -2 for column, of in moved.items())
-    assert [of.rate for of in moved.values()] == [of.converted / of.customers for of in seen]
+    return replace(model, conversion=replace(model.conversion, hazards=tuple(hazards)))
 
 
 def test_a_record_too_short_is_told(model: JourneyModel, log: EventLog, embed: Embed) -> None:
