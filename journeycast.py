@@ -8,12 +8,17 @@ import sys
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from features.errors import BadData, BadEnvironment, BadUsage, Fault
 from features.reporter import Form, Reporter
+
+if TYPE_CHECKING:
+    from features.rows import Embed
+    from models.base_rates import BaseRates
+    from models.bundle import Bundle
 
 __version__ = importlib.metadata.version("journeycast")
 EXTRAS = {
@@ -229,7 +234,6 @@ def evaluate(
     """Judge a bundle on labelled rows, beside prevalence and recency."""
     import json
 
-    from features.embedder import Embedder
     from features.inputs import read_log, read_recorded
     from models.bundle import load_bundle
     from training.evaluate import is_stage_judged, judge_model
@@ -247,9 +251,6 @@ def evaluate(
     recorded = read_recorded(stage_history, frame, max_reject_share, f"{out}/stages.rejects.csv", tell)
     log = read_log(touchpoints, max_reject_share, f"{out}/rejects.csv", recorded, tell, until=datetime.now(UTC))
     rows = labelled_rows(frame, log, labels, split, max_reject_share, f"{out}/labels.rejects.csv", tell)
-    embedder = None
-    if loaded.embedder_folder:
-        embedder = Embedder.with_cache(loaded.embedder_folder, threads=2, files=loaded.embedder_files)
     if rows.stage_by_rule != model.reader.stage_by_rule:
         reporter.say(
             "These labels and the bundle know the stage by different means (rules, or given): it is not judged."
@@ -258,7 +259,7 @@ def evaluate(
         reporter.say(
             "The bundle's stage model reads what the CRM recorded, and so do these labels: the stage is not judged."
         )
-    embed = embedder.embed if embedder else None
+    embed = _embed_of(loaded)
     judgement = judge_model(model, log, rows, embed, seed)
     (out / "metrics.json").write_text(
         json.dumps({"model_version": loaded.version, **judgement.metrics()}, indent=1) + "\n"
@@ -286,6 +287,10 @@ def market(
     touchpoints: TouchpointSource,
     as_of: Annotated[str, typer.Option(help="Survey what was known at this time, e.g. 2026-01-31T00:00:00Z.")],
     out: Annotated[Path, typer.Option(help="File to write, for --market.")],
+    base_rate: Annotated[
+        list[str] | None,
+        typer.Option(help="How many convert nowadays: 30d=4% for each horizon, or `seen`; forecasts move with it."),
+    ] = None,
     max_reject_share: RejectShare = 0.05,
 ) -> None:
     """Survey the market at a time: one fresher than that of the bundle's training day."""
@@ -294,17 +299,31 @@ def market(
     from features.event_log import to_us
     from features.inputs import read_log
     from features.table_files import find_files
+    from models.base_rates import read_rates
     from models.bundle import load_bundle
-    from models.market_file import write_market
+    from models.market_file import FresherMarket, write_market
     from serving.market_table import market_table
+    from training.base_rate_survey import seen_rates, told_rates
 
     moment = _moment(as_of)
     if out.resolve() in {path.resolve() for path in find_files(touchpoints)}:
         raise BadUsage("out_is_input", f"--out {out} is one of the files to read; name another file")
-    reader = load_bundle(_bundle_folder(bundle)).model.reader
+    loaded = load_bundle(_bundle_folder(bundle))
+    model, reader = loaded.model, loaded.model.reader
+    are_seen = base_rate == ["seen"]
+    told = [] if are_seen else read_rates(base_rate or [], model.conversion.horizons_days if model.conversion else ())
     log = read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", None, reporter.say)
     surveyed = reader.survey(log, np.array([to_us(moment)], dtype=np.int64))
-    write_market(surveyed, reader, out)
+    rates: BaseRates = {}
+    if told:
+        rates = told_rates(model, log, _embed_of(loaded), to_us(moment), told)
+        for column, rate in rates.items():
+            reporter.say(f"{column}: {rate.rate:.2%} was told; the hazard's log-odds move by {rate.shift:+.2f}")
+    elif are_seen:
+        rates, seen = seen_rates(model, log, _embed_of(loaded), to_us(moment))
+        for of in seen:
+            reporter.say(str(of))
+    write_market(FresherMarket(surveyed, rates), reader, out)
     reporter.show(market_table(reader, surveyed))
     reporter.say(f"market in {out}")
 
@@ -401,6 +420,15 @@ def demo(
     import serving.demo
 
     serving.demo.run(out, customers)
+
+
+def _embed_of(bundle: Bundle) -> Embed | None:
+    """The bundle's own embedder, with the machine's vector cache; None where no text is read."""
+    if bundle.embedder_folder is None:
+        return None
+    from features.embedder import Embedder
+
+    return Embedder.with_cache(bundle.embedder_folder, threads=2, files=bundle.embedder_files).embed
 
 
 def _bundle_folder(reference: str) -> Path:

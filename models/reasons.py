@@ -64,15 +64,15 @@ def explain(model: JourneyModel, asked: Asked, log: EventLog, embed: Embed | Non
         raise ValueError("this model has no conversion to explain")
     rows, unknown = asked.conversion, model.nothing_known(asked)
     effects = _effects(model, rows, log, embed)
-    groups = _groups(model.reader.catalog)
+    groups, shift = _groups(model.reader.catalog), model.rate_shifts(conversion)[0]
     result = []
     for row in range(len(rows.features)):
         if unknown[row]:
-            result.append([Reason(BASE, None, float(conversion.base_log_odds[0]), None)])
+            result.append([Reason(BASE, None, float(conversion.base_log_odds[0] + shift), None)])
             continue
         reasons = _of_features(model.reader.catalog, groups, rows.features[row], effects.columns[row])
         reasons += _of_messages(effects.messages[row], float(effects.spoken[row]), log)
-        result.append([*_strongest(reasons), Reason(BASE, None, float(effects.base[row]), None)])
+        result.append([*_strongest(reasons), Reason(BASE, None, float(effects.base[row] + shift), None)])
     return result
 
 

@@ -68,9 +68,7 @@ class StageModel:
         """
         least = np.full(self.n_stages, np.inf)
         least[self.classes] = self.thresholds
-        stages = np.arange(self.n_stages)
-        named = (probabilities.argmax(axis=1)[:, None] == stages) | (decided[:, None] == stages)
-        plausible: Bools = (probabilities >= least) | named
+        plausible: Bools = (probabilities >= least) | always_plausible(probabilities, decided)
         return plausible
 
     def _begun(self, rows: FeatureRows) -> Floats:
@@ -81,6 +79,13 @@ class StageModel:
             answers.append(self.phrase_head.log_odds(rows.phrases))
         nothing = np.zeros((len(rows.features), len(self.classes)))
         return weighed_sum(np.array(answers).reshape(len(answers), *nothing.shape), self.start)
+
+
+def always_plausible(probabilities: Floats, decided: Int64s) -> Bools:
+    """The likeliest class of each row and the one that was named. Shape (rows, classes)."""
+    classes = np.arange(probabilities.shape[1])
+    named: Bools = (probabilities.argmax(axis=1)[:, None] == classes) | (decided[:, None] == classes)
+    return named
 
 
 def weighed_sum(scores: Floats, factors: Floats) -> Floats:

@@ -11,7 +11,7 @@ from features.event_log import Floats, Int64s
 from features.rows import FeatureRows
 from models.calibration import fit_class_blend
 from models.intervals import fit_stage_thresholds
-from models.stage import COVERAGE, StageModel, class_probabilities, weighed_sum
+from models.stage import COVERAGE, StageModel, always_plausible, class_probabilities, weighed_sum
 from training.boosting import Parameters, grow, out_of_fold, telling_columns
 from training.decision import learn_decision
 from training.progress import Report
@@ -73,6 +73,9 @@ def fit_stage(
     probabilities = [class_probabilities(of_rounds, blend) for of_rounds, blend in zip(scores, blends, strict=True)]
     best = int(np.argmin([_log_loss(p, truth) for p in probabilities]))
     trees = grow(rows.features, coded, begun, columns, parameters, ROUNDS[best], seed)
+    decision = learn_decision(probabilities[best], truth)
+    decided = (probabilities[best] * decision).argmax(axis=1).astype(np.int64)
+    is_named = always_plausible(probabilities[best], decided)
     report("Fitting the stage", 1, 1)
     return StageModel(
         n_stages=n_stages,
@@ -82,8 +85,8 @@ def fit_stage(
         line=None if line is None else line[0],
         start=start,
         blend=blends[best],
-        decision=learn_decision(probabilities[best], truth),
-        thresholds=fit_stage_thresholds(probabilities[best], truth, COVERAGE),
+        decision=decision,
+        thresholds=fit_stage_thresholds(probabilities[best], truth, is_named, COVERAGE),
         text_head=heads.pools,
         phrase_head=heads.phrases,
     )
