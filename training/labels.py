@@ -15,7 +15,7 @@ from features.journey import Evidence, Journey
 from features.stage_records import without_stage_records
 from features.stage_rules import evidence_rows, stages_at
 from training.settings import Snapshots
-from training.snapshots import DEFAULT_SNAPSHOTS, choose_snapshots
+from training.snapshots import DEFAULT_SNAPSHOTS, choose_snapshots, snapshots
 
 Int8s = npt.NDArray[np.int8]
 UNKNOWN = -1
@@ -79,6 +79,13 @@ def rows_by_rule(journey: Journey, log: EventLog, chosen: Snapshots = DEFAULT_SN
     return replace(rows, left_out=left_out | rows.left_out)
 
 
+def rows_at(journey: Journey, log: EventLog, moment_us: int) -> LabelledRows:
+    """A row of everybody lately seen at a moment, labelled as in `rows_by_rule`."""
+    log = without_stage_records(log, journey.stages)
+    customer, as_of_us = snapshots(log, np.array([moment_us], dtype=np.int64))
+    return _labelled_by_rule(journey, log, [log.customer_ids[c] for c in customer], customer, as_of_us)
+
+
 def rows_by_stage_history(
     journey: Journey, log: EventLog, history: pl.DataFrame, chosen: Snapshots = DEFAULT_SNAPSHOTS
 ) -> LabelledRows:
@@ -135,7 +142,7 @@ def rows_by_labels(journey: Journey, log: EventLog, labels: pl.DataFrame) -> Lab
     return replace(
         seen,
         stage=seen.stage if stage is None else stage,
-        stage_by_rule=stage is None,
+        stage_by_rule=stage is None and seen.stage_by_rule,
         horizons_days=horizons,
         converted=_side_by_side(horizons, given, learnt, len(pairs)),
         left_out={
@@ -191,7 +198,14 @@ def _labelled_by_rule(
         _not_over(horizon): int(np.sum(as_of_us + horizon * DAY_US > observed_until_us)) for horizon in horizons
     }
     return LabelledRows(
-        customer_ids, customer, as_of_us, stage.astype(np.int8), tuple(horizons), converted, True, immature
+        customer_id=customer_ids,
+        customer=customer,
+        as_of_us=as_of_us,
+        stage=stage.astype(np.int8),
+        horizons_days=tuple(horizons),
+        converted=converted,
+        stage_by_rule=bool(journey.labels.rules),
+        left_out=immature,
     )
 
 

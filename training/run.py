@@ -18,7 +18,7 @@ from training.backtest import Backtest
 from training.model_card import CARD, judged_held_out, write_card
 from training.prepare import Prepared, prepare
 from training.progress import Report
-from training.run_record import record_data, record_training
+from training.run_record import record_backtest, record_data, record_training
 from training.settings import Settings
 from training.stopwatch import Stopwatch
 from training.train import Training, run_backtest, train
@@ -79,7 +79,8 @@ def run_training(
         with stopwatch.phase("saving"):
             version = save_bundle(training.model, ready.embedder_folder, out)
             _keep_card(training, tested, version, out)
-        tracking.log_metrics(tested.metrics() if tested else {})
+        if tested:
+            record_backtest(tested)
         record_training(training, rows, journey, out, version, stopwatch)
     registered = tracking.register_bundle(run_id) if register else None
     return TrainingRun(run_id, version, registered, settings, training, tested)
@@ -100,11 +101,10 @@ def _keep_card(training: Training, tested: Backtest | None, version: str, out: P
 
 
 def _parameters(ready: Prepared) -> dict[str, Any]:
-    settings = ready.settings
+    journey = ready.journey
     return {
-        "journey": ready.journey.name,
+        "journey": {"name": journey.name, "stages": journey.stages, "horizons_days": journey.conversion.horizons},
         "rows": len(ready.rows),
         "reads_text": ready.embedder is not None,
-        "split": settings.data.splits,
-        "seed": settings.fit.seed,
+        **ready.settings.about(),
     }
