@@ -1,4 +1,4 @@
-"""The command line: journeycast simulate | train | evaluate | features | market | score | serve | make-key | demo."""
+"""The command line: journeycast simulate | train | retrain | promote | evaluate | features | market | score | …"""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ EMBEDDER_HELP = (
     "minilm; static, many times as fast for 2 to 4 points of ROC AUC (measured on two data sets, docs/adr/0009); "
     "a sentence-transformers folder; or none."
 )
+NOT_PROMOTED = 1  # for a scheduler to tell apart from a fault
 EXIT_CODES = {BadUsage: 2, BadData: 3, BadEnvironment: 4}
 
 app = typer.Typer(
@@ -66,6 +67,9 @@ MarketFile = Annotated[
 RejectShare = Annotated[float, typer.Option(help="Stop with exit code 3 above this share of rejected rows.")]
 AllowedLeaks = Annotated[
     list[str] | None, typer.Option(help="Go on although this guard has found a leak; may be repeated.")
+]
+StaleAfterDays = Annotated[
+    float, typer.Option(help="A champion that learnt from rows so many days older gives way to one that is no worse.")
 ]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]
 
@@ -161,6 +165,102 @@ def train(
     _say(
         f"bundle {version} in {out}; MLflow run {run}" + (f", registered as version {registered}" if registered else "")
     )
+
+
+@app.command()
+def retrain(
+    touchpoints: TouchpointSource,
+    out: Annotated[Path, typer.Option(help="Bundle folder to write.")],
+    journey: Annotated[Path | None, typer.Option(help="Journey file; the four-stage default without one.")] = None,
+    labels: LabelSource = None,
+    seed: Seed = 0,
+    embedder: Annotated[str, typer.Option(help=EMBEDDER_HELP)] = "minilm",
+    stale_after_days: StaleAfterDays = 90.0,
+    max_reject_share: RejectShare = 0.05,
+    stage_history: StageHistorySource = None,
+    allow_leak: AllowedLeaks = None,
+) -> None:
+    """Learn anew, register, and let the gate decide on later rows held out: exit code 0 promoted, 1 not promoted."""
+    from features.journey import load_journey
+    from models.bundle import check_out, save_bundle
+    from training import tracking
+    from training.gate_rule import Rule
+    from training.hold_out import hold_out
+    from training.leak_guards import check_allowed
+    from training.promote import Contender, as_metrics, in_words, judge_at_gate
+    from training.train import train as fit_and_judge
+
+    check_allowed(allow_leak or ())
+    frame = load_journey(journey)
+    check_out(out)
+    recorded = _read_recorded(stage_history, frame, max_reject_share, f"{out}.stages.rejects.csv", is_training=True)
+    log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", recorded, until=datetime.now(UTC))
+    rows = _labelled_rows(frame, log, labels, None, max_reject_share, f"{out}.labels.rejects.csv")
+    held_out = hold_out(rows, seed)
+    _tell_left_out(frame, log, held_out.learn)
+    folder, text = _embedder(embedder, log)
+    champion = tracking.registered_version(tracking.CHAMPION_REFERENCE)
+    parameters = {"journey": frame.name, "seed": seed, "rows": len(held_out.learn), "reads_text": text is not None}
+    with tracking.tracked_run(out.name, parameters, {"gate": "champion" if champion else "first"}) as run:
+        with _progress() as report:
+            embed = None if text is None else _watched(text, report)
+            training = fit_and_judge(held_out.learn, log, frame, embed, seed, report, allow_leak or ())
+        save_bundle(training.model, folder, out)
+        tracking.log_metrics(training.judgement.metrics() if training.judgement else {})
+        if champion is None:
+            registered = tracking.log_bundle(out, register=True)
+            told, is_promoted = ["promoted: it is the first model registered"], True
+        else:
+            opponent = Contender.open(tracking.download_bundle(tracking.version_reference(champion)))
+            rule = Rule(stale_after_days=stale_after_days)
+            comparison, decision = judge_at_gate(Contender.open(out), opponent, log, held_out.judge, seed, rule)
+            told, is_promoted = in_words(comparison, decision), decision.is_promoted
+            tracking.log_metrics(as_metrics(comparison))
+            registered = tracking.log_bundle(out, register=True)
+    _end_at_gate(str(registered), told, is_promoted)
+    _say(f"bundle in {out}; MLflow run {run}, registered as version {registered}")
+    sys.exit(0 if is_promoted else NOT_PROMOTED)
+
+
+@app.command()
+def promote(
+    challenger: Annotated[str | None, typer.Option(help="A registered version: models:/journeycast/VERSION.")] = None,
+    touchpoints: Annotated[list[str] | None, typer.Option(help="Touchpoints to judge both on.")] = None,
+    champion: Annotated[str, typer.Option(help="Who has the place.")] = "models:/journeycast@champion",
+    labels: LabelSource = None,
+    split: Splits = None,
+    seed: Seed = 0,
+    stale_after_days: StaleAfterDays = 90.0,
+    max_reject_share: RejectShare = 0.05,
+    stage_history: StageHistorySource = None,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Give the place back to the former champion.")] = False,
+) -> None:
+    """Judge challenger and champion on the same rows; the better one serves. Exit code 0 promoted, 1 not promoted."""
+    from training import tracking
+    from training.gate_rule import Rule
+    from training.promote import Contender, in_words, judge_at_gate
+
+    if rollback:
+        left, back = tracking.roll_back()
+        _say(f"version {back} is the champion again; version {left} is not")
+        return
+    if challenger is None or not touchpoints:
+        raise BadUsage("nothing_to_judge_on", "give --challenger models:/journeycast/VERSION and --touchpoints")
+    version, held_by = tracking.registered_version(challenger), tracking.registered_version(champion)
+    if version is None or held_by is None:
+        missing = challenger if version is None else champion
+        raise BadUsage("no_model", f"{missing} was not found; register one with journeycast train --register")
+    one, other = (
+        Contender.open(tracking.download_bundle(tracking.version_reference(name))) for name in (version, held_by)
+    )
+    frame = one.model.reader.journey
+    rejects = f"{tracking.REGISTERED_MODEL}-{version}"
+    recorded = _read_recorded(stage_history, frame, max_reject_share, f"{rejects}.stages.rejects.csv")
+    log = _read_log(touchpoints, max_reject_share, f"{rejects}.rejects.csv", recorded, until=datetime.now(UTC))
+    rows = _labelled_rows(frame, log, labels, split, max_reject_share, f"{rejects}.labels.rejects.csv")
+    comparison, decision = judge_at_gate(one, other, log, rows, seed, Rule(stale_after_days=stale_after_days))
+    _end_at_gate(version, in_words(comparison, decision), decision.is_promoted)
+    sys.exit(0 if decision.is_promoted else NOT_PROMOTED)
 
 
 @app.command()
@@ -304,6 +404,17 @@ def serve(
     import serving.service
 
     serving.service.serve(_bundle_folder(bundle), host, port, market)
+
+
+def _end_at_gate(version: str, told: list[str], is_promoted: bool) -> None:
+    """Note the decision on the version, move the alias where it says so, and tell it."""
+    from training import tracking
+
+    tracking.tag_version(version, {"gate": "; ".join(told)})
+    if is_promoted:
+        tracking.promote_version(version)
+    for line in told:
+        _say(line)
 
 
 @app.command()

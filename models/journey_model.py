@@ -21,6 +21,7 @@ from features.stage_records import stage_records
 from features.stage_rules import evidence_rows
 from features.vocabulary import Vocabulary
 from models.conversion import ConversionModel
+from models.learnt_customers import LearntCustomers
 from models.reliability import History, Reliability, UsualRange, judge_reliability
 from models.stage import StageModel
 
@@ -133,7 +134,8 @@ def _beside(rows: FeatureRows, market: Float32s) -> FeatureRows:
 class JourneyModel:
     """The fitted state of one training; `stage` or `conversion` is None where it had no such labels.
 
-    `about` says how and on what it was trained, and how well it did; JSON-ready.
+    `about` says how and on what it was trained, and how well it did; JSON-ready. `learnt` knows from whom; None where
+    nobody has kept that.
     """
 
     reader: Reader
@@ -141,6 +143,7 @@ class JourneyModel:
     conversion: ConversionModel | None
     usual: UsualRange
     about: dict[str, Any]
+    learnt: LearntCustomers | None = None
 
     def forecast(self, asked: Asked) -> Forecast:
         """Answer for rows that `reader` has read."""

@@ -52,6 +52,12 @@ def person_folds(person: Sequence[str], folds: int = FOLDS, seed: int = 0) -> ND
     return (_position(person, "fold", seed) * folds).astype(np.int8)
 
 
+def held_out_persons(person: Sequence[str], seed: int) -> NDArray[np.bool_]:
+    """Rows of the persons that a split of kind "person" holds out: bool[n], by the person's id and the seed alone."""
+    held_out: NDArray[np.bool_] = _position(person, "test", seed) < PERSON_SHARE
+    return held_out
+
+
 def time_and_person_split(
     person: Sequence[str],
     as_of_us: NDArray[np.int64],

@@ -14,6 +14,7 @@ from features.event_log import EventLog, from_us
 from features.journey import Journey, conversion_column
 from features.rows import Embed
 from models.journey_model import JourneyModel
+from models.learnt_customers import LearntCustomers
 from training.evaluate import Judgement, judge_model
 from training.fit import fit, fit_read, learn_reader
 from training.labels import LabelledRows
@@ -51,7 +52,7 @@ def train(
     read = reader.read(log, rows.customer, rows.as_of_us, embed)
     leaks = check_rows(rows, reader, read, log, embed, seed, allowed_leaks)
     judgement = _judge_held_out(rows, split, log, journey, embed, seed, report)
-    model = fit_read(rows, reader, read, seed, report)
+    model = replace(fit_read(rows, reader, read, seed, report), learnt=LearntCustomers.of(rows.customer_id))
     leaks += check_model(model, rows, read, log, seed, allowed_leaks)
     about = _about(rows, split, judgement, seed) | {"leaks_allowed": leaks}
     return Training(replace(model, about=about), judgement)
