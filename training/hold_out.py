@@ -12,7 +12,7 @@ from features.event_log import DAY_US, Bools
 from training.labels import LabelledRows
 from training.split import held_out_persons
 
-LATE_SHARE: Final = 0.2  # of the rows whose outcome is known
+KEPT_SHARE: Final = 0.2  # of the rows whose outcome is known, or of the persons
 KEPT_BACK = "rows kept from the model for the gate"
 IN_GAP = "rows whose window reaches into the time kept for the gate"
 
@@ -33,7 +33,7 @@ def hold_out(rows: LabelledRows, seed: int) -> HeldOut:
     """
     known: Bools = np.any(rows.converted >= 0, axis=1) if rows.horizons_days else rows.stage >= 0
     if None in rows.horizons_days:
-        judge = held_out_persons(rows.customer_id, seed)
+        judge = held_out_persons(rows.customer_id, KEPT_SHARE, seed)
         learn: Bools = ~judge
     else:
         judge, learn = _by_time(rows, known)
@@ -53,6 +53,6 @@ def hold_out(rows: LabelledRows, seed: int) -> HeldOut:
 def _by_time(rows: LabelledRows, known: Bools) -> tuple[Bools, Bools]:
     longest_us = max((days for days in rows.horizons_days if days is not None), default=0) * DAY_US
     moments = np.sort(rows.as_of_us[known])
-    cut_us = int(moments[int(len(moments) * (1 - LATE_SHARE))]) if len(moments) else 0
+    cut_us = int(moments[int(len(moments) * (1 - KEPT_SHARE))]) if len(moments) else 0
     # The gate wants a row to begin after all that was learnt is over, so the last window learnt ends before the cut.
     return rows.as_of_us >= cut_us, rows.as_of_us + longest_us < cut_us

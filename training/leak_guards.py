@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, get_args
 
 import numpy as np
 
@@ -21,10 +21,10 @@ from models.journey_model import Asked, JourneyModel, Reader
 from training.labels import LabelledRows
 from training.lone_predictors import LonePredictor, lone_predictors
 from training.rereading import Sample, changed_alone, changed_without_evidence, changed_without_future
+from training.settings import Leak
 from training.split import FOLDS, person_folds
 from training.twins import twin_pairs
 
-Leak = Literal["telling_feature", "future", "label_evidence", "twin_customers", "serving_difference"]
 LEAKS: Final[tuple[Leak, ...]] = get_args(Leak)
 MOST_TWINS: Final = 0.01  # of the labelled customers
 SHADOW_SHARE: Final = 0.99  # of an action's touchpoints stand beside the defining act, and of those beside it

@@ -69,7 +69,7 @@ def test_where_no_window_ends_the_same_persons_are_kept_in_every_retraining() ->
     assert set(few.judge.customer_id) <= set(many.judge.customer_id)
     everyone = [f"c{i}" for i in range(50)]
     assert set(few.judge.customer_id) == {
-        name for name, kept in zip(everyone, held_out_persons(everyone, 3), strict=True) if kept
+        name for name, kept in zip(everyone, held_out_persons(everyone, 0.2, 3), strict=True) if kept
     }
 
 

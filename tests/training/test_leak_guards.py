@@ -22,6 +22,7 @@ from models import journey_model
 from training.fit import learn_reader
 from training.labels import rows_by_rule
 from training.leak_guards import LEAKS, check_allowed, check_model, check_rows
+from training.settings import Settings
 from training.train import train
 
 MICROSECOND = timedelta(microseconds=1)
@@ -225,7 +226,8 @@ def test_a_training_ends_by_the_leak_and_goes_on_where_it_is_allowed(touchpoints
         train(rows, log, DEFAULT_JOURNEY, None, 0)
     assert caught.value.code == "leak_telling_feature"
 
-    about = train(rows, log, DEFAULT_JOURNEY, None, 0, allowed_leaks=["telling_feature"]).model.about
+    knowingly = Settings.model_validate({"fit": {"allow_leaks": ["telling_feature"]}})
+    about = train(rows, log, DEFAULT_JOURNEY, None, 0, settings=knowingly).model.about
     assert about["leaks_allowed"]
     assert all(line.startswith("telling_feature: ") for line in about["leaks_allowed"])
 

@@ -21,7 +21,14 @@ from training.gate_rule import Decision, Rule
 from training.labels import LabelledRows
 from training.promote import Contender, as_metrics, in_words, judge_at_gate, unseen_by
 from training.slices import slices_of
-from training.tracking import log_bundle, promote_version, registered_version, roll_back, tracked_run
+from training.tracking import (
+    log_bundle,
+    promote_version,
+    register_bundle,
+    registered_version,
+    roll_back,
+    tracked_run,
+)
 
 LAST_DAY = 100
 
@@ -171,8 +178,9 @@ def holders() -> dict[str, str]:
 
 @pytest.mark.usefixtures("store")
 def test_the_place_changes_hands_and_goes_back_step_by_step(plain_bundle: Path) -> None:
-    with tracked_run("plain", {}, {}):
-        assert [log_bundle(plain_bundle, register=True) for _ in range(2)] == ["2", "3"]
+    with tracked_run("plain", {}, {}) as run_id:
+        log_bundle(plain_bundle)
+    assert [register_bundle(run_id) for _ in range(2)] == ["2", "3"]
     promote_version("2")
     assert holders() == {"champion": "2", "former": "1"}
     promote_version("2")
