@@ -1,4 +1,4 @@
-"""The command line: journeycast simulate | train | evaluate | features | market | score | serve | make-key | demo."""
+"""The command line: journeycast simulate, train, tune, evaluate, features, market, score, serve, make-key and demo."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ import sys
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from features.errors import BadData, BadEnvironment, BadUsage, Fault
 from features.reporter import Form, Reporter
+
+if TYPE_CHECKING:
+    from features.rows import Embed
+    from models.base_rates import BaseRates
+    from models.bundle import Bundle
 
 __version__ = importlib.metadata.version("journeycast")
 EXTRAS = {
@@ -175,11 +180,50 @@ def train(
 
 
 @app.command()
+def tune(
+    touchpoints: Annotated[
+        list[str],
+        typer.Option("--touchpoints", default_factory=list, help="Parquet, CSV or JSON Lines: files, folders, globs."),
+    ],
+    out: Annotated[Path, typer.Option(help="Configuration to write, for train --config.")],
+    journey: Annotated[Path | None, typer.Option(help="Journey file; the four-stage default without one.")] = None,
+    labels: LabelSource = None,
+    split: Splits = None,
+    seed: Annotated[int | None, typer.Option(help="Equal seeds give equal results; 0 without one.")] = None,
+    embedder: Annotated[str | None, typer.Option(help=EMBEDDER_HELP)] = None,
+    stage_history: StageHistorySource = None,
+    config: ConfigFile = None,
+    change: Changes = None,
+    trials: Annotated[int, typer.Option(min=1, help="Trees to try for each model, with those tried before.")] = 30,
+    study: Annotated[Path | None, typer.Option(help="Where trials are kept; beside --out without one.")] = None,
+) -> None:
+    """Search for better trees, and say what they gain on rows that no trial saw. Stopped, it goes on where it was."""
+    from training.settings import load_settings, read_changes
+    from training.tune_run import run_search
+
+    named = {
+        "data.touchpoints": touchpoints or None,
+        "data.labels": labels,
+        "data.splits": split,
+        "data.stage_history": stage_history,
+        "journey": None if journey is None else str(journey),
+        "fit.seed": seed,
+        "fit.embedder": embedder,
+    }
+    given = {key: value for key, value in named.items() if value is not None}
+    asked = load_settings(config, given | read_changes(change or ()))
+    now = partial(datetime.now, UTC)
+    for gain in run_search(asked, out, trials, study, now, reporter.say, reporter.progress):
+        reporter.say(str(gain))
+    reporter.say(f"trees found in {out}: journeycast train --config {out}")
+
+
+@app.command()
 def evaluate(
     bundle: BundleReference,
     touchpoints: TouchpointSource,
     labels: Annotated[str, typer.Option("--labels", help="Labels or a CRM's stage history.")],
-    out: Annotated[Path, typer.Option(help="Folder for metrics.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json, card.html and its pictures.")],
     split: Splits = None,
     seed: Seed = 0,
     max_reject_share: RejectShare = 0.05,
@@ -190,11 +234,13 @@ def evaluate(
     """Judge a bundle on labelled rows, beside prevalence and recency."""
     import json
 
-    from features.embedder import Embedder
     from features.inputs import read_log, read_recorded
     from models.bundle import load_bundle
     from training.evaluate import is_stage_judged, judge_model
+    from training.findings import Findings
+    from training.influence import measure_influence
     from training.label_source import labelled_rows
+    from training.model_card import judged_given, write_card
     from training.verdict_table import verdict_table
 
     reporter.speak(log_format, quiet)
@@ -205,9 +251,6 @@ def evaluate(
     recorded = read_recorded(stage_history, frame, max_reject_share, f"{out}/stages.rejects.csv", tell)
     log = read_log(touchpoints, max_reject_share, f"{out}/rejects.csv", recorded, tell, until=datetime.now(UTC))
     rows = labelled_rows(frame, log, labels, split, max_reject_share, f"{out}/labels.rejects.csv", tell)
-    embedder = None
-    if loaded.embedder_folder:
-        embedder = Embedder.with_cache(loaded.embedder_folder, threads=2, files=loaded.embedder_files)
     if rows.stage_by_rule != model.reader.stage_by_rule:
         reporter.say(
             "These labels and the bundle know the stage by different means (rules, or given): it is not judged."
@@ -216,10 +259,13 @@ def evaluate(
         reporter.say(
             "The bundle's stage model reads what the CRM recorded, and so do these labels: the stage is not judged."
         )
-    judgement = judge_model(model, log, rows, embedder.embed if embedder else None, seed)
+    embed = _embed_of(loaded)
+    judgement = judge_model(model, log, rows, embed, seed)
     (out / "metrics.json").write_text(
         json.dumps({"model_version": loaded.version, **judgement.metrics()}, indent=1) + "\n"
     )
+    findings = Findings(judgement, measure_influence(model, log, rows, embed))
+    write_card(out, model, loaded.version, findings, judged_given(rows, split))
     reporter.show(verdict_table(judgement), "judgement", judgement.metrics())
 
 
@@ -241,6 +287,10 @@ def market(
     touchpoints: TouchpointSource,
     as_of: Annotated[str, typer.Option(help="Survey what was known at this time, e.g. 2026-01-31T00:00:00Z.")],
     out: Annotated[Path, typer.Option(help="File to write, for --market.")],
+    base_rate: Annotated[
+        list[str] | None,
+        typer.Option(help="How many convert nowadays: 30d=4% for each horizon, or `seen`; forecasts move with it."),
+    ] = None,
     max_reject_share: RejectShare = 0.05,
 ) -> None:
     """Survey the market at a time: one fresher than that of the bundle's training day."""
@@ -249,17 +299,31 @@ def market(
     from features.event_log import to_us
     from features.inputs import read_log
     from features.table_files import find_files
+    from models.base_rates import read_rates
     from models.bundle import load_bundle
-    from models.market_file import write_market
+    from models.market_file import FresherMarket, write_market
     from serving.market_table import market_table
+    from training.base_rate_survey import seen_rates, told_rates
 
     moment = _moment(as_of)
     if out.resolve() in {path.resolve() for path in find_files(touchpoints)}:
         raise BadUsage("out_is_input", f"--out {out} is one of the files to read; name another file")
-    reader = load_bundle(_bundle_folder(bundle)).model.reader
+    loaded = load_bundle(_bundle_folder(bundle))
+    model, reader = loaded.model, loaded.model.reader
+    are_seen = base_rate == ["seen"]
+    told = [] if are_seen else read_rates(base_rate or [], model.conversion.horizons_days if model.conversion else ())
     log = read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", None, reporter.say)
     surveyed = reader.survey(log, np.array([to_us(moment)], dtype=np.int64))
-    write_market(surveyed, reader, out)
+    rates: BaseRates = {}
+    if told:
+        rates = told_rates(model, log, _embed_of(loaded), to_us(moment), told)
+        for column, rate in rates.items():
+            reporter.say(f"{column}: {rate.rate:.2%} was told; the hazard's log-odds move by {rate.shift:+.2f}")
+    elif are_seen:
+        rates, seen = seen_rates(model, log, _embed_of(loaded), to_us(moment))
+        for of in seen:
+            reporter.say(str(of))
+    write_market(FresherMarket(surveyed, rates), reader, out)
     reporter.show(market_table(reader, surveyed))
     reporter.say(f"market in {out}")
 
@@ -356,6 +420,15 @@ def demo(
     import serving.demo
 
     serving.demo.run(out, customers)
+
+
+def _embed_of(bundle: Bundle) -> Embed | None:
+    """The bundle's own embedder, with the machine's vector cache; None where no text is read."""
+    if bundle.embedder_folder is None:
+        return None
+    from features.embedder import Embedder
+
+    return Embedder.with_cache(bundle.embedder_folder, threads=2, files=bundle.embedder_files).embed
 
 
 def _bundle_folder(reference: str) -> Path:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cached_property
 from itertools import pairwise
 from operator import attrgetter, itemgetter
 from typing import Any, Protocol
@@ -77,10 +78,15 @@ class EventLog:
     campaigns: list[str]
     conversations: list[str]
     texts: list[str]
-    event_ids: list[str | None]
+    event_ids: Sequence[str | None]
 
     def __len__(self) -> int:
         return len(self.occurred_us)
+
+    @cached_property
+    def codes_in(self) -> dict[int, tuple[Any, Any]]:
+        """What the codes stand for in each vocabulary, by its id: worked out once, asked several times a row."""
+        return {}
 
     @classmethod
     def from_frame(cls, frame: pl.DataFrame) -> EventLog:
@@ -113,7 +119,7 @@ class EventLog:
             campaigns=campaigns,
             conversations=conversations,
             texts=frame["text"].drop_nulls().to_list(),
-            event_ids=frame["event_id"].to_list(),
+            event_ids=_Strings(frame["event_id"]),
         )
 
     @classmethod
@@ -201,7 +207,7 @@ class EventLog:
             self,
             customer_ids=customer_ids,
             offsets=offsets,
-            event_ids=[self.event_ids[row] for row in rows],
+            event_ids=list(map(list(self.event_ids).__getitem__, rows)),
             **{column: getattr(self, column)[rows] for column in columns},
         )
 
@@ -219,12 +225,28 @@ def has_known(log: EventLog, touchpoints: Bools, customer: Int64s, as_of_us: Int
     return found
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _has_known(offsets, known_us, touchpoints, customer, as_of_us, found):  # type: ignore[no-untyped-def]
     for row in range(len(customer)):
         if customer[row] >= 0:
             for event in range(offsets[customer[row]], offsets[customer[row] + 1]):
                 found[row] |= touchpoints[event] and is_known(known_us[event], as_of_us[row])
+
+
+class _Strings(Sequence[str | None]):
+    """A column of strings of which few are asked for: as Python's they would take longer than all features."""
+
+    def __init__(self, column: pl.Series) -> None:
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._column[int(at)]
+
+    def __iter__(self) -> Iterator[str | None]:
+        return iter(self._column.to_list())
 
 
 def to_us(moment: datetime) -> int:

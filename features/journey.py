@@ -125,7 +125,7 @@ class Rule(_Part):
         _refuse(evidence_faults([key for key, given in self if given is not None]))
         return self
 
-    @property
+    @cached_property
     def evidence(self) -> Evidence:
         """The touchpoints this rule counts."""
         return Evidence(_optional_set(self.channels), _optional_set(self.actions))

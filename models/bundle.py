@@ -187,6 +187,7 @@ def _state_of(model: JourneyModel) -> tuple[dict[str, Any], Arrays, dict[str, st
         state["stage"] = {}
         arrays |= {f"stage.{name}": getattr(model.stage, name) for name in STAGE}
         _add_heads(arrays, "stage", model.stage)
+        _add_line(arrays, "stage-line", model.stage.line)
         if model.stage.trees is not None:
             _add_trees(arrays, trees, "stage", model.stage.trees)
     if model.conversion is not None:
@@ -270,6 +271,7 @@ def _read_stage(
     return StageModel(
         n_stages=n_stages,
         trees=fitted,
+        line=_read_line("stage-line", arrays),
         **{name: arrays[f"stage.{name}"] for name in STAGE},
         text_head=_read_head("stage.text", arrays, LinearHead),
         phrase_head=_read_head("stage.phrases", arrays, PhraseHead),

@@ -96,4 +96,7 @@ def judge_reliability(history: History, unusual: Bools, stage_by_examples: bool 
         np.full(len(unusual), stage_by_examples),
     ]
     codes = list(Reliability)
-    return [codes[code] for code in np.select(conditions, range(len(conditions)), default=len(conditions))]
+    place = np.full(len(unusual), len(conditions))
+    for code in reversed(range(len(conditions))):
+        place[conditions[code]] = code
+    return [codes[code] for code in place]

@@ -21,6 +21,7 @@ from training.fit import fit
 from training.labels import LabelledRows
 from training.metrics import ConversionVerdict, judge_conversion
 from training.progress import Report, silent
+from training.tree_choice import ALL_AS_THEY_ARE, TreeChoices
 
 Figure = Literal["roc_auc", "average_precision", "log_loss"]
 FIGURES: Final[tuple[Figure, ...]] = get_args(Figure)
@@ -104,7 +105,7 @@ class Fold:
 
 def backtest(
     rows: LabelledRows, folds: Sequence[Fold], log: EventLog, journey: Journey, embed: Embed | None, seed: int,
-    report: Report = silent,
+    report: Report = silent, trees: TreeChoices = ALL_AS_THEY_ARE,
 ) -> Backtest:  # fmt: skip
     """Fit at each fold's cut and judge on its test rows.
 
@@ -115,7 +116,7 @@ def backtest(
     for done, fold in enumerate(folds):
         report("Back-testing", done, len(folds))
         try:
-            found += _judged(rows, fold, log, journey, embed, seed)
+            found += _judged(rows, fold, log, journey, embed, seed, trees)
         except BadData as too_little:
             left_out[from_us(fold.cut_us)] = "; ".join(too_little.faults)
     report("Back-testing", len(folds), len(folds))
@@ -162,13 +163,19 @@ def _gap_days(rows: LabelledRows, gap_days: float | None) -> float:
 
 
 def _judged(
-    rows: LabelledRows, fold: Fold, log: EventLog, journey: Journey, embed: Embed | None, seed: int
+    rows: LabelledRows,
+    fold: Fold,
+    log: EventLog,
+    journey: Journey,
+    embed: Embed | None,
+    seed: int,
+    trees: TreeChoices,
 ) -> list[BacktestRow]:
     if not len(fold.test_rows):
         raise BadData("nothing_to_judge", "no row with a known outcome falls into it")
     if not len(fold.train_rows):
         raise BadData("nothing_to_learn", "no label was known by then")
-    model = fit(rows.take(fold.train_rows), log, journey, embed, seed)
+    model = fit(rows.take(fold.train_rows), log, journey, embed, seed, trees=trees)
     if model.conversion is None:
         raise BadData("nothing_to_learn", "no conversion was known by then")
     tested = rows.take(fold.test_rows)

@@ -17,7 +17,7 @@ from models.trees import Trees
 from training.split import FOLDS
 
 Codes = npt.NDArray[np.int8]
-Parameters = Mapping[str, float | str]
+Parameters = Mapping[str, float | str | bool]
 
 
 def telling_columns(features: Float32s) -> Int64s:

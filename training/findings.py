@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from features.journey import conversion_column
+from training.backtest import Backtest
+from training.backtest_pictures import backtest_pictures
 from training.conversion_pictures import conversion_pictures
 from training.drift import Drift
 from training.evaluate import Judgement
@@ -23,6 +25,7 @@ class Findings:
     judgement: Judgement
     influence: Influence | None = None
     drift: Drift | None = None
+    tested: Backtest | None = None
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,20 @@ def chapters(findings: Findings) -> list[Chapter]:
     rows, stages = findings.judgement.rows, findings.judgement.stages
     found = [] if rows is None else [*_of_conversions(rows, stages), _of_stages(findings, rows, stages)]
     found.append(Chapter("What moves the forecasts", _of_market(findings)))
+    if findings.tested is not None:
+        found.append(Chapter("Trained and judged at earlier moments", backtest_pictures(findings.tested)))
     return [chapter for chapter in found if chapter.pictures]
 
 
 def target_words(horizon_days: int | None) -> str:
     """A horizon as people say it."""
     return "Conversion in the end" if horizon_days is None else f"Conversion within {horizon_days} days"
+
+
+def target_of(column: str) -> int | None:
+    """The horizon of a score column, in days."""
+    days = column.removeprefix("conversion").strip("_d")
+    return int(days) if days else None
 
 
 def _of_conversions(rows: JudgedRows, stages: Sequence[str]) -> list[Chapter]:

@@ -34,7 +34,7 @@ Counts = dict[str, int | str]
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """A data set without its rows: `types` by column, `counts` by what is counted, and 32 hexadecimal digits.
+    """A data set without its rows: `types` by column, `counts` by what is counted, and ten hexadecimal digits.
 
     Equal content has equal digits, whatever the order of rows or the kind of file it came in.
     """
@@ -47,7 +47,7 @@ class Fingerprint:
 
 def of_touchpoints(log: EventLog) -> Fingerprint:
     """The fingerprint of all touchpoints that a training may see."""
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=5)
     for field in fields(log):
         _add(digest, getattr(log, field.name))
     counts: Counts = {"rows": len(log), "customers": len(log.customer_ids), "texts": len(log.texts)}
@@ -58,7 +58,7 @@ def of_touchpoints(log: EventLog) -> Fingerprint:
 
 def of_labelled_rows(name: str, rows: LabelledRows, journey: Journey) -> Fingerprint:
     """The fingerprint of rows to learn from or to judge on, in whatever order they come."""
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=5)
     order = np.lexsort((rows.as_of_us, np.array(rows.customer_id, dtype=object)))
     _add(digest, [rows.customer_id[row] for row in order])
     for values in (rows.as_of_us, rows.stage, rows.converted):

@@ -25,10 +25,17 @@ from training.labels import LabelledRows
 from training.learnable import learnable
 from training.progress import Report, silent
 from training.split import FOLDS, person_folds
+from training.tree_choice import ALL_AS_THEY_ARE, TreeChoices
 
 
 def fit(
-    rows: LabelledRows, log: EventLog, journey: Journey, embed: Embed | None, seed: int, report: Report = silent
+    rows: LabelledRows,
+    log: EventLog,
+    journey: Journey,
+    embed: Embed | None,
+    seed: int,
+    report: Report = silent,
+    trees: TreeChoices = ALL_AS_THEY_ARE,
 ) -> JourneyModel:
     """Fit a journey model on all the rows; `embed` None leaves the conversation out.
 
@@ -38,7 +45,7 @@ def fit(
     """
     rows, _ = learnable(rows)
     reader = learn_reader(rows, log, journey, embed is not None)
-    return fit_read(rows, reader, reader.read(log, rows.customer, rows.as_of_us, embed), seed, report)
+    return fit_read(rows, reader, reader.read(log, rows.customer, rows.as_of_us, embed), seed, report, trees)
 
 
 def learn_reader(rows: LabelledRows, log: EventLog, journey: Journey, reads_text: bool) -> Reader:
@@ -52,12 +59,22 @@ def learn_reader(rows: LabelledRows, log: EventLog, journey: Journey, reads_text
     return replace(blind, market=blind.survey(log, moments_us))
 
 
-def fit_read(rows: LabelledRows, reader: Reader, asked: Asked, seed: int, report: Report = silent) -> JourneyModel:
+def fit_read(
+    rows: LabelledRows,
+    reader: Reader,
+    asked: Asked,
+    seed: int,
+    report: Report = silent,
+    trees: TreeChoices = ALL_AS_THEY_ARE,
+) -> JourneyModel:
     """Fit on rows that `reader` has read; raises what `fit` raises."""
     journey = reader.journey
     folds = person_folds(rows.customer_id, FOLDS, seed)
-    stage = fit_stage(asked.stage, rows.stage, len(journey.stages), folds, seed, report) or stage_by_examples(reader)
-    conversion = fit_conversion(asked.conversion, rows.horizons_days, rows.converted, folds, seed, report)
+    stage = fit_stage(asked.stage, rows.stage, len(journey.stages), folds, seed, report, trees.stage)
+    stage = stage or stage_by_examples(reader)
+    conversion = fit_conversion(
+        asked.conversion, rows.horizons_days, rows.converted, folds, seed, report, trees.conversion
+    )
     if stage is None and conversion is None:
         raise BadData(
             "nothing_to_learn",

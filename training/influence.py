@@ -59,7 +59,7 @@ def measure_influence(model: JourneyModel, log: EventLog, rows: LabelledRows, em
         return None
     some = rows.take(np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_ROWS)).astype(np.int64)))
     asked = model.reader.read(log, some.customer, some.as_of_us, embed)
-    effects, said = effects_by_column(model, asked, log, some.as_of_us, embed)
+    effects, said = effects_by_column(model, asked, log, embed)
     names = [feature.name for feature in model.reader.catalog]
     return Influence(
         rows=len(some),

@@ -15,7 +15,7 @@ from features.journey import Evidence, Journey
 from features.stage_records import without_stage_records
 from features.stage_rules import evidence_rows, stages_at
 from training.settings import Snapshots
-from training.snapshots import DEFAULT_SNAPSHOTS, choose_snapshots
+from training.snapshots import DEFAULT_SNAPSHOTS, choose_snapshots, snapshots
 
 Int8s = npt.NDArray[np.int8]
 UNKNOWN = -1
@@ -77,6 +77,13 @@ def rows_by_rule(journey: Journey, log: EventLog, chosen: Snapshots = DEFAULT_SN
         )
     rows = _labelled_by_rule(journey, log, [log.customer_ids[c] for c in customer], customer, as_of_us)
     return replace(rows, left_out=left_out | rows.left_out)
+
+
+def rows_at(journey: Journey, log: EventLog, moment_us: int) -> LabelledRows:
+    """A row of everybody lately seen at a moment, labelled as in `rows_by_rule`."""
+    log = without_stage_records(log, journey.stages)
+    customer, as_of_us = snapshots(log, np.array([moment_us], dtype=np.int64))
+    return _labelled_by_rule(journey, log, [log.customer_ids[c] for c in customer], customer, as_of_us)
 
 
 def rows_by_stage_history(

@@ -50,10 +50,10 @@ def percents(title: str, high: float, low: float = 0.0) -> Axis:
     return Axis(title, low, high, [(tick, f"{100 * tick:g}\u00a0%") for tick in even_ticks(low, high)])
 
 
-def periods_axis(names: Sequence[str]) -> Axis:
+def periods_axis(names: Sequence[str], title: str = "as of") -> Axis:
     """An axis of periods, one apart from 0 on, of which a few are named."""
     step = -(-len(names) // MOST_LABELS)
-    return Axis("as of", -0.3, len(names) - 0.7, [(at, names[at]) for at in range(0, len(names), step)])
+    return Axis(title, -0.3, len(names) - 0.7, [(at, names[at]) for at in range(0, len(names), step)])
 
 
 def rows_and_persons(rows: int, persons: int) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,10 @@ from features.inputs import Tell
 from models.bundle import check_out, save_bundle
 from training import tracking
 from training.backtest import Backtest
+from training.model_card import CARD, judged_held_out, write_card
 from training.prepare import Prepared, prepare
 from training.progress import Report
-from training.run_record import record_data, record_training
+from training.run_record import record_backtest, record_data, record_training
 from training.settings import Settings
 from training.stopwatch import Stopwatch
 from training.train import Training, run_backtest, train
@@ -41,6 +44,7 @@ class TrainingRun:
         if not self.training.judgement:
             lines.append("Too few rows to hold some out: this model has not been judged.")
         registered = f", registered as version {self.registered}" if self.registered else ""
+        lines.append(f"model card in {card_beside(bundle)}")
         return [*lines, f"bundle {self.bundle_version} in {bundle}; MLflow run {self.run_id}{registered}"]
 
 
@@ -74,18 +78,33 @@ def run_training(
                 tested = run_backtest(rows, log, journey, embed, settings, watched)
         with stopwatch.phase("saving"):
             version = save_bundle(training.model, ready.embedder_folder, out)
-        tracking.log_metrics(tested.metrics() if tested else {})
+            _keep_card(training, tested, version, out)
+        if tested:
+            record_backtest(tested)
         record_training(training, rows, journey, out, version, stopwatch)
     registered = tracking.register_bundle(run_id) if register else None
     return TrainingRun(run_id, version, registered, settings, training, tested)
 
 
+def card_beside(bundle: Path) -> Path:
+    """Where the model card of a bundle lies: beside it, for a bundle holds what its manifest names and no more."""
+    return bundle.with_name(f"{bundle.name}.card.html")
+
+
+def _keep_card(training: Training, tested: Backtest | None, version: str, out: Path) -> None:
+    """Beside the bundle the page; in the run the page and each picture."""
+    findings = None if training.findings is None else replace(training.findings, tested=tested)
+    with tempfile.TemporaryDirectory(prefix="journeycast-card-") as folder:
+        write_card(Path(folder), training.model, version, findings, judged_held_out(training.model.about))
+        shutil.copyfile(Path(folder) / CARD, card_beside(out))
+        tracking.log_folder(Path(folder))
+
+
 def _parameters(ready: Prepared) -> dict[str, Any]:
-    settings = ready.settings
+    journey = ready.journey
     return {
-        "journey": ready.journey.name,
+        "journey": {"name": journey.name, "stages": journey.stages, "horizons_days": journey.conversion.horizons},
         "rows": len(ready.rows),
         "reads_text": ready.embedder is not None,
-        "split": settings.data.splits,
-        "seed": settings.fit.seed,
+        **ready.settings.about(),
     }

@@ -12,11 +12,15 @@ from pathlib import Path
 from features.event_log import EventLog
 from features.journey import Journey
 from training import tracking
+from training.backtest import FIGURES, Backtest
 from training.fingerprint import of_labelled_rows, of_touchpoints
 from training.labels import LabelledRows
 from training.settings import Data
 from training.stopwatch import Stopwatch
 from training.train import LIBRARIES, Training
+from training.verdict_text import verdict_text
+
+COUNTS = ("n", "n_positive", "base_rate")
 
 
 def record_data(log: EventLog, rows: LabelledRows, journey: Journey, data: Data) -> None:
@@ -24,6 +28,18 @@ def record_data(log: EventLog, rows: LabelledRows, journey: Journey, data: Data)
     source = ", ".join(data.touchpoints or ())
     tracking.log_data(of_touchpoints(log), source, "training")
     tracking.log_data(of_labelled_rows("labelled rows", rows, journey), data.labels or source, "training")
+
+
+def record_backtest(tested: Backtest) -> None:
+    """Record the spread over time in the current run, each figure as a curve, and a run of its own for each fold."""
+    tracking.log_metrics(tested.metrics())
+    for step, cut in enumerate(sorted({row.cut for row in tested.rows})):
+        of_fold = [row for row in tested.rows if row.cut == cut]
+        parameters = {name: getattr(of_fold[0], name) for name in ("cut", "until", "training_rows")}
+        metrics = {f"{row.target}/{name}": getattr(row, name) for row in of_fold for name in (*FIGURES, *COUNTS)}
+        with tracking.tracked_run(f"back-test from {cut:%Y-%m-%d}", parameters, {"fold": "back-test"}):
+            tracking.log_metrics(metrics)
+        tracking.log_metrics({f"backtest/{name}": value for name, value in metrics.items()}, step)
 
 
 def record_training(
@@ -34,6 +50,7 @@ def record_training(
         held_out = of_labelled_rows("held-out rows", rows.take(training.split.test_rows), journey)
         tracking.log_data(held_out, "labelled rows", "testing")
         tracking.log_metrics(training.judgement.metrics())
+        tracking.set_tags({"mlflow.note.content": verdict_text(training.judgement)})
     with tempfile.TemporaryDirectory(prefix="journeycast-") as folder:
         (Path(folder) / "environment.json").write_text(json.dumps(environment(), indent=1) + "\n")
         tracking.log_folder(Path(folder))

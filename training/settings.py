@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, Strict, Valida
 from features.errors import BadUsage
 from features.journey import Days, Journey, Name, Names, SomeNames, load_journey
 from features.toml_file import Location, plain_faults, read_toml, toml_text
+from training.tree_choice import TreeChoice, TreeChoices
 
 EMBEDDERS: Final = ("minilm", "static", "none")
 MOST_FOLDS: Final = 100
@@ -96,6 +97,20 @@ class Fit(_Section):
     allow_leaks: Annotated[tuple[Leak, ...], Strict(False)] = ()
 
 
+class Trees(_Section):
+    """What is set of a model's trees, as `journeycast tune` finds it; what is not given stays as the model has it."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    num_leaves: Annotated[int, Field(ge=2, le=1024)] | None = None
+    min_data_in_leaf: Annotated[int, Field(ge=1)] | None = None
+    lambda_l2: Annotated[float, Field(ge=0)] | None = None
+    feature_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    def choice(self) -> TreeChoice:
+        """The same, as fitting takes it."""
+        return TreeChoice(**dict(self))
+
+
 class Settings(_Section):
     """The whole configuration. `journey` is a journey file or the definition itself; None is the four-stage default."""
 
@@ -105,6 +120,13 @@ class Settings(_Section):
     split: Split = Split()
     backtest: Backtest = Backtest()
     fit: Fit = Fit()
+    stage_trees: Trees = Trees()
+    conversion_trees: Trees = Trees()
+
+    @property
+    def trees(self) -> TreeChoices:
+        """What is set of the trees of both models."""
+        return TreeChoices(self.stage_trees.choice(), self.conversion_trees.choice())
 
     @model_validator(mode="after")
     def _journey_is_readable(self) -> Self:
@@ -251,5 +273,6 @@ _PLACES: Final = {"touchpoints", "labels", "stage_history"}
 _KEYS: dict[tuple[str, ...], list[str]] = {
     (): list(Settings.model_fields),
     **{(name,): list(section.model_fields) for name, section in
-       (("data", Data), ("snapshots", Snapshots), ("split", Split), ("backtest", Backtest), ("fit", Fit))},
+       (("data", Data), ("snapshots", Snapshots), ("split", Split), ("backtest", Backtest), ("fit", Fit),
+        ("stage_trees", Trees), ("conversion_trees", Trees))},
 }  # fmt: skip

@@ -56,6 +56,7 @@ NEEDED = (
     "tokenizers",
 )
 ASKED = Schema([ColSpec(DataType.string, name) for name in ("customer_id", "as_of", "touchpoints")])
+KIND = "mlflow.experimentKind"  # the tag by which MLflow's pages show training runs, not chats
 PROCESS = "process"  # the tag that says whose a run is
 
 
@@ -91,14 +92,14 @@ def log_metrics(metrics: Mapping[str, float], step: int | None = None) -> None:
         mlflow.set_tag("not_finite", ", ".join(others))
 
 
-def log_settings(settings: Settings) -> None:
-    """Record the resolved configuration in the current run as `config.toml`; `train --config` repeats the run by it."""
-    mlflow.log_text(settings.to_toml(), "config.toml")
-
-
 def set_tags(tags: Mapping[str, str]) -> None:
     """Say more of the current run."""
     mlflow.set_tags(dict(tags))
+
+
+def log_settings(settings: Settings) -> None:
+    """Record the resolved configuration in the current run as `config.toml`; `train --config` repeats the run by it."""
+    mlflow.log_text(settings.to_toml(), "config.toml")
 
 
 def log_data(data: Fingerprint, source: str, use: Literal["training", "testing"]) -> None:
@@ -119,6 +120,11 @@ def log_data(data: Fingerprint, source: str, use: Literal["training", "testing"]
 def log_folder(folder: Path, under: str | None = None) -> None:
     """Keep every file of a folder with the current run: pictures, the model card, resolved settings."""
     mlflow.log_artifacts(str(folder), under)
+
+
+def log_file(file: Path) -> None:
+    """Keep a file with the current run."""
+    mlflow.log_artifact(str(file))
 
 
 def log_bundle(bundle: Path) -> None:
@@ -186,6 +192,8 @@ def _start(name: str, tags: Mapping[str, str]) -> str:
         with store_lock(address := mlflow.get_tracking_uri()):
             make_store(address, lambda fresh: mlflow.MlflowClient(fresh).search_experiments(max_results=1))
             experiment = mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
+        if KIND not in experiment.tags:
+            mlflow.set_experiment_tag(KIND, "custom_model_development")
         _end_dead_runs(experiment.experiment_id)
         return _id(mlflow.start_run(run_name=name, tags=own, experiment_id=experiment.experiment_id))
 

@@ -38,7 +38,7 @@ def test_six_touchpoints_by_their_counts(tmp_path) -> None:
         "first occurred_at": "2026-01-01T00:00:00+00:00",
         "last occurred_at": "2026-01-06T00:00:00+00:00",
     }
-    assert len(found.digest) == 32
+    assert len(found.digest) == 10
     assert "CANARY" not in repr(found)
 
 

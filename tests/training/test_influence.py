@@ -57,7 +57,7 @@ def test_the_strongest_reason_of_one_row_is_its_influence(fitted: JourneyModel, 
     one = others.rows.take(np.array([row]))
     influence = measure_influence(fitted, others.log, one, embed)
     asked = fitted.reader.read(others.log, one.customer, one.as_of_us, embed)
-    (reasons,) = explain(fitted, asked, others.log, one.as_of_us, embed)
+    (reasons,) = explain(fitted, asked, others.log, embed)
     strongest = reasons[0]
 
     assert (influence.rows, influence.horizon_days) == (1, 30)
