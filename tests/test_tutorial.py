@@ -132,27 +132,27 @@ def test_only_the_first_block_is_not_run() -> None:
 
 
 def test_the_untidy_rows_are_rejected_with_their_reasons(walk: Walk) -> None:
-    rejects = pl.read_csv(walk.folder / "quick.rejects.csv")
+    rejects = pl.read_csv(walk.folder / "autumn.rejects.csv")
 
     assert rejects.height == 5
-    assert _printed(walk, "cat quick.rejects.csv") == (walk.folder / "quick.rejects.csv").read_text()
-    assert "5 rejected (see quick.rejects.csv)" in _printed(walk, "cat > training.toml")
+    assert _printed(walk, "cat autumn.rejects.csv") == (walk.folder / "autumn.rejects.csv").read_text()
+    assert "5 rejected (see autumn.rejects.csv)" in _printed(walk, "cat > training.toml")
 
 
 def test_the_card_is_there_and_names_nobody(walk: Walk) -> None:
-    for card in (walk.folder / "quick.card.html", walk.folder / "judged" / "card.html"):
+    for card in (walk.folder / "autumn.card.html", walk.folder / "judged" / "card.html"):
         page = card.read_text("utf-8")
         assert "Model card: shop" in page
         assert "simulated-" not in page
-    assert (walk.folder / "judged" / "pictures" / "conversion_30d-calibration.svg").is_file()
+    assert (walk.folder / "judged" / "pictures" / "conversion_90d-calibration.svg").is_file()
 
 
 def test_it_is_judged_on_customers_of_elsewhere(walk: Walk) -> None:
     metrics = json.loads((walk.folder / "judged" / "metrics.json").read_text())
     labels = pl.read_csv(walk.folder / "labels.csv")
 
-    assert metrics["conversion_30d/n"] == labels.height
-    assert metrics["conversion_30d/base_rate"] == pytest.approx(labels["converted"].mean())
+    assert metrics["conversion_90d/n"] == labels.height
+    assert metrics["conversion_90d/base_rate"] == pytest.approx(labels["converted"].mean())
     assert labels["converted"].sum() >= 3
 
 
@@ -161,11 +161,18 @@ def test_both_runs_stand_side_by_side(walk: Walk) -> None:
         line.split()
         for text in walk.printed.values()
         for line in text.splitlines()
-        if line.startswith(("quick ", "worded "))
+        if line.startswith(("autumn ", "today "))
     ]
 
-    assert sorted(line[0] for line in lines) == ["quick", "worded"]
+    assert sorted(line[0] for line in lines) == ["autumn", "today"]
     assert all(len(line) == 6 for line in lines)
+
+
+def test_the_later_model_is_promoted_and_scores(walk: Walk) -> None:
+    version = json.loads((walk.folder / "today" / "manifest.json").read_text())["version"]
+
+    assert "stale" in _printed(walk, "journeycast promote") or "beyond doubt" in _printed(walk, "journeycast promote")
+    assert pl.read_csv(walk.folder / "scores.csv")["model_version"].unique().to_list() == [version]
 
 
 def test_everybody_is_scored(walk: Walk) -> None:
