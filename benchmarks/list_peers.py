@@ -20,6 +20,7 @@ import polars as pl
 from features.event_log import DAY_US
 from features.vocabulary import OTHER, PAIR_CUT, Kind
 from models.bundle import load_bundle
+from models.stage import StageModel
 from models.trees import Trees
 
 WINDOWS_DAYS = (1, 7, 30, 90, 365)
@@ -118,7 +119,7 @@ def peak_bytes() -> int:
 
 def _trees(bundle: Path) -> list[Trees]:
     model = load_bundle(bundle).model
-    stage = [] if model.stage is None or model.stage.trees is None else [model.stage.trees]
+    stage = [model.stage.trees] if isinstance(model.stage, StageModel) and model.stage.trees is not None else []
     return stage + ([] if model.conversion is None else [hazard.trees for hazard in model.conversion.hazards])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cached_property
 from itertools import pairwise
 from operator import attrgetter, itemgetter
 from typing import Any, Protocol
@@ -81,6 +82,11 @@ class EventLog:
 
     def __len__(self) -> int:
         return len(self.occurred_us)
+
+    @cached_property
+    def codes_in(self) -> dict[int, tuple[Any, Any]]:
+        """What the codes stand for in each vocabulary, by its id: worked out once, asked several times a row."""
+        return {}
 
     @classmethod
     def from_frame(cls, frame: pl.DataFrame) -> EventLog:
@@ -166,6 +172,24 @@ class EventLog:
         """The log of the chosen rows alone (shape (rows,)), of the same customers; strings stay encoded as they are."""
         offsets = np.concatenate([[0], np.cumsum(chosen)]).astype(np.int64)[self.offsets]
         return self._taking(np.flatnonzero(chosen), offsets, self.customer_ids)
+
+    def histories(self, customer: Int64s, as_of_us: Int64s) -> EventLog:
+        """A log of its own for some (customer, as_of): history `i` holds what was known of `customer[i]` by then.
+
+        `customer` indexes this log's customers, -1 for one without touchpoints; strings stay encoded as they are.
+        """
+        parts = [self._known(*asked) for asked in zip(customer.tolist(), as_of_us.tolist(), strict=True)]
+        rows = np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+        offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+        ids = ["" if c < 0 else self.customer_ids[c] for c in customer]
+        return self._taking(rows, offsets, ids)
+
+    def _known(self, customer: int, as_of_us: int) -> Int64s:
+        if customer < 0:
+            return np.zeros(0, dtype=np.int64)
+        start, stop = self.offsets[customer], self.offsets[customer + 1]
+        known: Int64s = start + np.flatnonzero(is_known(self.known_us[start:stop], as_of_us))
+        return known
 
     def _taking(self, rows: Int64s, offsets: Int64s, customer_ids: list[str]) -> EventLog:
         columns = (

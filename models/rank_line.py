@@ -79,6 +79,19 @@ def _rank(values, grid, result):  # type: ignore[no-untyped-def]
         for column in range(values.shape[1]):
             value = values[row, column]
             if not np.isnan(value):
-                below = np.searchsorted(grid[column], value, side="left")
-                not_above = np.searchsorted(grid[column], value, side="right")
+                below, high = 0, points
+                while below < high:
+                    middle = (below + high) >> 1
+                    if grid[column, middle] < value:
+                        below = middle + 1
+                    else:
+                        high = middle
+                not_above, high = below, points
+                if below < points and grid[column, below] == value:
+                    while not_above < high:
+                        middle = (not_above + high) >> 1
+                        if grid[column, middle] <= value:
+                            not_above = middle + 1
+                        else:
+                            high = middle
                 result[row, column] = (below + not_above) / (2 * points) - 0.5

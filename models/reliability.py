@@ -27,6 +27,7 @@ class Reliability(StrEnum):
     UNUSUAL = "unusual"
     LITTLE_DATA = "little_data"
     STALE = "stale"
+    STAGE_BY_EXAMPLES = "stage_by_examples"
     OK = "ok"
 
 
@@ -81,8 +82,8 @@ def _count_outside(features: Float32s, columns: Int64s, low: Floats, high: Float
         outside[row] = beyond
 
 
-def judge_reliability(history: History, unusual: Bools) -> list[Reliability]:
-    """One code a row: the first of `Reliability` that applies."""
+def judge_reliability(history: History, unusual: Bools, stage_by_examples: bool = False) -> list[Reliability]:
+    """One code a row: the first of `Reliability` that applies. `stage_by_examples`: no label has taught the stage."""
     stale = (history.days_since_last > STALE_LEAST_DAYS) & ~(
         history.days_since_last <= STALE_TIMES_OWN_GAP * history.mean_gap_days
     )
@@ -92,6 +93,10 @@ def judge_reliability(history: History, unusual: Bools) -> list[Reliability]:
         unusual,
         history.touchpoints < LITTLE_DATA_TOUCHPOINTS,
         stale,
+        np.full(len(unusual), stage_by_examples),
     ]
     codes = list(Reliability)
-    return [codes[code] for code in np.select(conditions, range(len(conditions)), default=len(conditions))]
+    place = np.full(len(unusual), len(conditions))
+    for code in reversed(range(len(conditions))):
+        place[conditions[code]] = code
+    return [codes[code] for code in place]
