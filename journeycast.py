@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from features.rows import Embed
     from models.base_rates import BaseRates
     from models.bundle import Bundle
+    from serving.cluster_list import ClusterOrder
 
 __version__ = importlib.metadata.version("journeycast")
 EXTRAS = {
     "sql": ("psycopg",),
+    "spark": ("pyspark", "py4j", "pyarrow"),
     "serve": ("bentoml", "_bentoml_sdk", "_bentoml_impl", "pydantic_settings", "starlette"),
     "train": (
         "mlflow",
@@ -431,21 +433,29 @@ def market(
 def score(
     bundle: BundleReference,
     touchpoints: TouchpointSource,
-    out: Annotated[str, typer.Option(help="Scores: .parquet, .csv, .jsonl, or postgresql://…/database#table.")],
+    out: Annotated[
+        str,
+        typer.Option(help="Scores: .parquet, .csv, .jsonl (a folder with Spark), or postgresql://…/database#table."),
+    ],
     query: Annotated[str | None, typer.Option(help="The SELECT, where --touchpoints is postgresql://…")] = None,
     as_of: Annotated[str | None, typer.Option(help="Score everybody at this time, e.g. 2026-01-31T00:00:00Z.")] = None,
     snapshots: Annotated[str | None, typer.Option(help="Score these pairs: a file of customer_id, as_of.")] = None,
     reasons: Annotated[bool, typer.Option("--reasons", help="Add signed reasons to each row.")] = False,
     compare: Annotated[Path | None, typer.Option(help="Older scores: write who has moved since beside --out.")] = None,
     market: MarketFile = None,
-    memory: Annotated[str, typer.Option(help="The most memory to use, e.g. 500MB.")] = "2GB",
-    engine: Annotated[Literal["local"], typer.Option(help="Where to compute.")] = "local",
+    memory: Annotated[str, typer.Option(help="The most memory to use, e.g. 500MB; Spark has its own.")] = "2GB",
+    engine: Annotated[
+        Literal["local", "spark"], typer.Option(help="Where: here, or on Spark (spark-submit, SPARK_MASTER, local).")
+    ] = "local",
     max_reject_share: RejectShare = 0.05,
     stage_history: StageHistorySource = None,
     log_format: LogFormat = "text",
     quiet: Quiet = False,
 ) -> None:
-    """Score a list of customers. A run that was stopped goes on where it was when started again."""
+    """Score a list of customers. A run that was stopped goes on where it was when started again, but for Spark's.
+
+    Spark also reads addresses (hdfs://, s3a://) and table:NAME; what has no scheme must be seen by all its workers.
+    """
     from features.event_log import to_us
     from features.inputs import read_recorded, tell_read, touchpoint_sources
     from features.snapshots_file import read_snapshots
@@ -455,10 +465,18 @@ def score(
     from serving.score_list import Order, score_list
     from serving.scorer import Scorer
 
-    del engine
     reporter.speak(log_format, quiet)
     if (as_of is None) == (snapshots is None):
         raise BadUsage("as_of_or_snapshots", "give either --as-of TIME or --snapshots FILE")
+    if engine == "spark":
+        if query is not None or compare is not None or out.startswith("postgres"):
+            raise BadUsage("local_only", "--query, --compare and tables of PostgreSQL need --engine local")
+        from serving.cluster_list import ClusterOrder
+
+        at_us = None if as_of is None else to_us(_moment(as_of))
+        asked = ClusterOrder(touchpoints, at_us, snapshots, stage_history, reasons, max_reject_share)
+        _score_on_spark(_bundle_folder(bundle), market, asked, out)
+        return
     to_table = "://" in out
     if to_table:
         from serving.score_table import scores_file, shown_address, write_table
@@ -483,6 +501,17 @@ def score(
     reporter.say(
         f"{manifest['rows']:,} scores by model {scorer.model_version} in {shown_address(out) if to_table else out}"
     )
+
+
+def _score_on_spark(bundle: Path, market: Path | None, order: ClusterOrder, out: str) -> None:
+    from features.inputs import tell_read
+    from serving.scorer import Scorer
+    from serving.spark import open_session, score_on_cluster
+
+    scorer = Scorer.load(bundle, market=market)
+    manifest = score_on_cluster(open_session(), scorer, bundle, market, order, out)
+    tell_read(manifest["touchpoints"], f"{out}.rejects.csv", reporter.say)
+    reporter.say(f"{manifest['rows']:,} scores by model {scorer.model_version} in the folder {out}")
 
 
 @app.command()
