@@ -1,4 +1,4 @@
-"""The command line: journeycast simulate, train, tune, evaluate, features, market, score, serve, make-key and demo."""
+"""The command line: journeycast simulate, train, tune, retrain, promote, evaluate, features, market, score, serve …"""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from features.rows import Embed
     from models.base_rates import BaseRates
     from models.bundle import Bundle
+    from serving.cluster_list import ClusterOrder
 
 __version__ = importlib.metadata.version("journeycast")
 EXTRAS = {
     "sql": ("psycopg",),
+    "spark": ("pyspark", "py4j", "pyarrow"),
     "serve": ("bentoml", "_bentoml_sdk", "_bentoml_impl", "pydantic_settings", "starlette"),
     "train": (
         "mlflow",
@@ -40,6 +42,7 @@ EMBEDDER_HELP = (
     "minilm; static, many times as fast for 2 to 4 points of ROC AUC (measured on two data sets, docs/adr/0009); "
     "a sentence-transformers folder; or none."
 )
+NOT_PROMOTED = 1  # for a scheduler to tell apart from a fault
 EXIT_CODES = {BadUsage: 2, BadData: 3, BadEnvironment: 4}
 
 app = typer.Typer(
@@ -75,6 +78,9 @@ Changes = Annotated[
 RejectShare = Annotated[float, typer.Option(help="Stop with exit code 3 above this share of rejected rows.")]
 AllowedLeaks = Annotated[
     list[str] | None, typer.Option(help="Go on although this guard has found a leak; may be repeated.")
+]
+StaleAfterDays = Annotated[
+    float, typer.Option(help="A champion that learnt from rows so many days older gives way to one that is no worse.")
 ]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]
 
@@ -219,6 +225,101 @@ def tune(
 
 
 @app.command()
+def retrain(
+    touchpoints: Annotated[
+        list[str],
+        typer.Option("--touchpoints", default_factory=list, help="Parquet, CSV or JSON Lines: files, folders, globs."),
+    ],
+    out: Annotated[Path, typer.Option(help="Bundle folder to write.")],
+    journey: Annotated[Path | None, typer.Option(help="Journey file; the four-stage default without one.")] = None,
+    labels: LabelSource = None,
+    seed: Annotated[int | None, typer.Option(help="Equal seeds give equal results; 0 without one.")] = None,
+    embedder: Annotated[str | None, typer.Option(help=EMBEDDER_HELP)] = None,
+    stage_history: StageHistorySource = None,
+    config: ConfigFile = None,
+    change: Changes = None,
+    stale_after_days: StaleAfterDays = 90.0,
+    allow_leak: AllowedLeaks = None,
+    log_format: LogFormat = "text",
+    quiet: Quiet = False,
+) -> None:
+    """Learn anew, register, and let the gate decide on later rows held out: exit code 0 promoted, 1 not promoted."""
+    from time import perf_counter
+
+    from training.gate_rule import Rule
+    from training.leak_guards import check_allowed
+    from training.retrain import run_retraining
+    from training.settings import load_settings, read_changes
+    from training.stopwatch import Stopwatch
+
+    reporter.speak(log_format, quiet)
+    check_allowed(allow_leak or ())
+    named = {
+        "data.touchpoints": touchpoints or None,
+        "data.labels": labels,
+        "data.stage_history": stage_history,
+        "journey": None if journey is None else str(journey),
+        "fit.seed": seed,
+        "fit.embedder": embedder,
+        "fit.allow_leaks": allow_leak,
+    }
+    given = {key: value for key, value in named.items() if value is not None}
+    asked = load_settings(config, given | read_changes(change or ()))
+    now, stopwatch = partial(datetime.now, UTC), Stopwatch(perf_counter)
+    rule = Rule(stale_after_days=stale_after_days)
+    done = run_retraining(asked, out, rule, now, stopwatch, reporter.say, reporter.progress)
+    for line in (*done.why, *done.run.told(out)):
+        reporter.say(line)
+    sys.exit(0 if done.is_promoted else NOT_PROMOTED)
+
+
+@app.command()
+def promote(
+    challenger: Annotated[str | None, typer.Option(help="A registered version: models:/journeycast/VERSION.")] = None,
+    touchpoints: Annotated[list[str] | None, typer.Option(help="Touchpoints to judge both on.")] = None,
+    champion: Annotated[str, typer.Option(help="Who has the place.")] = "models:/journeycast@champion",
+    labels: LabelSource = None,
+    split: Splits = None,
+    seed: Seed = 0,
+    stale_after_days: StaleAfterDays = 90.0,
+    max_reject_share: RejectShare = 0.05,
+    stage_history: StageHistorySource = None,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Give the place back to the former champion.")] = False,
+) -> None:
+    """Judge challenger and champion on the same rows; the better one serves. Exit code 0 promoted, 1 not promoted."""
+    from features.inputs import read_log, read_recorded
+    from training import tracking
+    from training.gate_rule import Rule
+    from training.label_source import labelled_rows
+    from training.promote import Contender, in_words, judge_at_gate
+    from training.retrain import settle
+
+    if rollback:
+        left, back = tracking.roll_back()
+        reporter.say(f"version {back} is the champion again; version {left} is not")
+        return
+    if challenger is None or not touchpoints:
+        raise BadUsage("nothing_to_judge_on", "give --challenger models:/journeycast/VERSION and --touchpoints")
+    version, held_by = tracking.registered_version(challenger), tracking.registered_version(champion)
+    if version is None or held_by is None:
+        missing = challenger if version is None else champion
+        raise BadUsage("no_model", f"{missing} was not found; register one with journeycast train --register")
+    one, other = (
+        Contender.open(tracking.download_bundle(tracking.version_reference(name))) for name in (version, held_by)
+    )
+    frame, rejects, tell = one.model.reader.journey, f"{tracking.REGISTERED_MODEL}-{version}", reporter.say
+    recorded = read_recorded(stage_history, frame, max_reject_share, f"{rejects}.stages.rejects.csv", tell)
+    log = read_log(touchpoints, max_reject_share, f"{rejects}.rejects.csv", recorded, tell, until=datetime.now(UTC))
+    rows = labelled_rows(frame, log, labels, split, max_reject_share, f"{rejects}.labels.rejects.csv", tell)
+    comparison, decision = judge_at_gate(one, other, log, rows, seed, Rule(stale_after_days=stale_after_days))
+    why = in_words(comparison, decision)
+    settle(version, why, decision.is_promoted)
+    for line in why:
+        reporter.say(line)
+    sys.exit(0 if decision.is_promoted else NOT_PROMOTED)
+
+
+@app.command()
 def evaluate(
     bundle: BundleReference,
     touchpoints: TouchpointSource,
@@ -332,21 +433,29 @@ def market(
 def score(
     bundle: BundleReference,
     touchpoints: TouchpointSource,
-    out: Annotated[str, typer.Option(help="Scores: .parquet, .csv, .jsonl, or postgresql://…/database#table.")],
+    out: Annotated[
+        str,
+        typer.Option(help="Scores: .parquet, .csv, .jsonl (a folder with Spark), or postgresql://…/database#table."),
+    ],
     query: Annotated[str | None, typer.Option(help="The SELECT, where --touchpoints is postgresql://…")] = None,
     as_of: Annotated[str | None, typer.Option(help="Score everybody at this time, e.g. 2026-01-31T00:00:00Z.")] = None,
     snapshots: Annotated[str | None, typer.Option(help="Score these pairs: a file of customer_id, as_of.")] = None,
     reasons: Annotated[bool, typer.Option("--reasons", help="Add signed reasons to each row.")] = False,
     compare: Annotated[Path | None, typer.Option(help="Older scores: write who has moved since beside --out.")] = None,
     market: MarketFile = None,
-    memory: Annotated[str, typer.Option(help="The most memory to use, e.g. 500MB.")] = "2GB",
-    engine: Annotated[Literal["local"], typer.Option(help="Where to compute.")] = "local",
+    memory: Annotated[str, typer.Option(help="The most memory to use, e.g. 500MB; Spark has its own.")] = "2GB",
+    engine: Annotated[
+        Literal["local", "spark"], typer.Option(help="Where: here, or on Spark (spark-submit, SPARK_MASTER, local).")
+    ] = "local",
     max_reject_share: RejectShare = 0.05,
     stage_history: StageHistorySource = None,
     log_format: LogFormat = "text",
     quiet: Quiet = False,
 ) -> None:
-    """Score a list of customers. A run that was stopped goes on where it was when started again."""
+    """Score a list of customers. A run that was stopped goes on where it was when started again, but for Spark's.
+
+    Spark also reads addresses (hdfs://, s3a://) and table:NAME; what has no scheme must be seen by all its workers.
+    """
     from features.event_log import to_us
     from features.inputs import read_recorded, tell_read, touchpoint_sources
     from features.snapshots_file import read_snapshots
@@ -356,10 +465,18 @@ def score(
     from serving.score_list import Order, score_list
     from serving.scorer import Scorer
 
-    del engine
     reporter.speak(log_format, quiet)
     if (as_of is None) == (snapshots is None):
         raise BadUsage("as_of_or_snapshots", "give either --as-of TIME or --snapshots FILE")
+    if engine == "spark":
+        if query is not None or compare is not None or out.startswith("postgres"):
+            raise BadUsage("local_only", "--query, --compare and tables of PostgreSQL need --engine local")
+        from serving.cluster_list import ClusterOrder
+
+        at_us = None if as_of is None else to_us(_moment(as_of))
+        asked = ClusterOrder(touchpoints, at_us, snapshots, stage_history, reasons, max_reject_share)
+        _score_on_spark(_bundle_folder(bundle), market, asked, out)
+        return
     to_table = "://" in out
     if to_table:
         from serving.score_table import scores_file, shown_address, write_table
@@ -384,6 +501,17 @@ def score(
     reporter.say(
         f"{manifest['rows']:,} scores by model {scorer.model_version} in {shown_address(out) if to_table else out}"
     )
+
+
+def _score_on_spark(bundle: Path, market: Path | None, order: ClusterOrder, out: str) -> None:
+    from features.inputs import tell_read
+    from serving.scorer import Scorer
+    from serving.spark import open_session, score_on_cluster
+
+    scorer = Scorer.load(bundle, market=market)
+    manifest = score_on_cluster(open_session(), scorer, bundle, market, order, out)
+    tell_read(manifest["touchpoints"], f"{out}.rejects.csv", reporter.say)
+    reporter.say(f"{manifest['rows']:,} scores by model {scorer.model_version} in the folder {out}")
 
 
 @app.command()

@@ -1,8 +1,9 @@
 """Trainings killed with kill -9 at random moments: what MLflow holds then, and whether the next one works.
 
-Each training is a process of its own on a small simulated market. Half of the kills meet a fresh store, half one that
-has a champion. After a kill the alias must stand where it stood, or on the model of a training that had ended well;
-after the next training no run may be RUNNING and no model PENDING, and the bundle must open.
+Each training is a process of its own: the stages of a small simulated market, by a handful of trees. Half of the kills
+meet a fresh store, half one that has a champion. After a kill the alias must stand where it stood, or on the model of a
+training that had ended well; after the next training no run may be RUNNING and no model PENDING, and the bundle must
+open.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def main() -> None:
     """Kill as often as asked, print what came of it, and fail where something is amiss."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--customers", type=int, default=150)
+    parser.add_argument("--customers", type=int, default=60)
     given = parser.parse_args()
     for module, rounds in FEW.items():
         module.ROUNDS = rounds  # type: ignore[attr-defined]
@@ -95,7 +96,8 @@ def train(place: Path, market: Path, kill_after_s: float | None = None) -> int:
         place.mkdir(exist_ok=True)
         os.chdir(place)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{place}/mlflow.db"
-        given = {"data.touchpoints": [str(market / "touchpoints.parquet")], "fit.embedder": "none"}
+        touchpoints = [str(market / "touchpoints.parquet")]
+        given = {"data.touchpoints": touchpoints, "fit.embedder": "none", "fit.learn": ["stage"]}
         settings, stopwatch = load_settings(None, given), Stopwatch(time.monotonic)
         run_training(settings, place / "bundle", True, lambda: datetime.now(UTC), stopwatch, print, quiet)
 

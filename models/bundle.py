@@ -29,6 +29,7 @@ from models.calibration import Blend
 from models.conversion import ConversionModel, Hazard
 from models.intervals import VennAbers
 from models.journey_model import JourneyModel, Reader
+from models.learnt_customers import LearntCustomers
 from models.linear_head import LinearHead
 from models.phrase_head import PhraseHead
 from models.rank_line import RankLine
@@ -179,6 +180,8 @@ def _state_of(model: JourneyModel) -> tuple[dict[str, Any], Arrays, dict[str, st
     if model.reader.phrases is not None:
         arrays["phrases.inverse_frequency"] = model.reader.phrases.inverse_frequency
     arrays |= {f"usual.{name}": getattr(model.usual, name) for name in ("columns", "low", "high")}
+    if model.learnt is not None:
+        arrays["learnt.bits"] = model.learnt.bits
     trees: dict[str, str] = {}
     if isinstance(model.stage, StageByExamples):
         state["stage"] = {"by_examples": True}
@@ -253,6 +256,7 @@ def _read_model(state: dict[str, Any], arrays: Arrays, trees: dict[str, str]) ->
         conversion=_read_conversion(state["conversion"], arrays, trees),
         usual=UsualRange(arrays["usual.columns"], arrays["usual.low"], arrays["usual.high"], state["most_outside"]),
         about=state["about"],
+        learnt=LearntCustomers(arrays["learnt.bits"]) if "learnt.bits" in arrays else None,
     )
 
 

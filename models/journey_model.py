@@ -11,6 +11,7 @@ import numpy as np
 from features.aggregate import Float32s
 from features.anchors import Anchors, embed_anchors
 from features.catalog import Feature
+from features.conversations import last_messages
 from features.event_log import Bools, EventLog, Floats, Int64s
 from features.journey import Journey
 from features.market import Market, survey
@@ -23,6 +24,7 @@ from features.vocabulary import Vocabulary
 from models.base_rates import BaseRates, hazard_shifts, moved_bounds
 from models.calibration import sigmoid
 from models.conversion import ConversionModel, cumulative
+from models.learnt_customers import LearntCustomers
 from models.reliability import History, Reliability, UsualRange, judge_reliability
 from models.stage import StageModel
 from models.stage_examples import StageByExamples
@@ -105,22 +107,33 @@ class Reader:
             embed = None
         anchors = None if embed is None else self.anchors(embed)
         read = partial(build_rows, log, self.vocabulary, embed=embed, anchors=anchors, phrases=self.phrases)
-        always_hidden = evidence_rows(self.journey.hidden_evidence(labels_by_rule=False), log)
-        conversion = read(always_hidden, customer, as_of_us)
         market = market_features(self.market, log, self.vocabulary, self._not_the_markets(log), customer, as_of_us)
+        always, *from_stage = self._hidden(log)
+        conversion = read(always, customer, as_of_us)
+        rows = _beside(conversion, market)
+        if not from_stage:
+            return Asked(rows, rows)
+        alike = alike_but_for(conversion, from_stage[0] != always, log, customer)
+        return Asked(rows, _beside(read(from_stage[0], customer, as_of_us, alike=alike), market))
+
+    def texts_to_embed(self, log: EventLog, customer: Int64s, as_of_us: Int64s) -> list[str]:
+        """The messages that `read` would embed for these rows."""
+        if not self.reads_text:
+            return []
+        records = stage_records(log, self.vocabulary.stages)
+        needed = [last_messages(log, hidden | records, customer, as_of_us).needed(log) for hidden in self._hidden(log)]
+        return [log.texts[text] for text in np.unique(np.concatenate(needed))]
+
+    def _hidden(self, log: EventLog) -> list[Bools]:
+        """Touchpoints that the conversion model must not see and, where they are others, those for the stage model."""
+        always = evidence_rows(self.journey.hidden_evidence(labels_by_rule=False), log)
         hides_record = self.stage_by_record and self.vocabulary.stages_recorded
         if not (self.stage_by_rule or hides_record):
-            rows = _beside(conversion, market)
-            return Asked(rows, rows)
-        hidden_from_stage = evidence_rows(self.journey.hidden_evidence(labels_by_rule=self.stage_by_rule), log)
+            return [always]
+        from_stage = evidence_rows(self.journey.hidden_evidence(labels_by_rule=self.stage_by_rule), log)
         if hides_record:
-            hidden_from_stage |= stage_records(log, self.journey.stages)
-        differing = hidden_from_stage != always_hidden
-        if not differing.any():
-            rows = _beside(conversion, market)
-            return Asked(rows, rows)
-        stage = read(hidden_from_stage, customer, as_of_us, alike=alike_but_for(conversion, differing, log, customer))
-        return Asked(_beside(conversion, market), _beside(stage, market))
+            from_stage |= stage_records(log, self.journey.stages)
+        return [always] if np.array_equal(always, from_stage) else [always, from_stage]
 
     def survey(self, log: EventLog, moments_us: Int64s) -> Market:
         """Survey the market of a log as `read` looks at it."""
@@ -141,7 +154,8 @@ class JourneyModel:
     """The fitted state of one training; `stage` or `conversion` is None where it had no such labels.
 
     `about` says how and on what it was trained, and how well it did; JSON-ready. `base_rates`, where known, say how
-    many convert nowadays: every forecast moves to them.
+    many convert nowadays: every forecast moves to them. `learnt` knows from whom it has learnt; None where nobody has
+    kept that.
     """
 
     reader: Reader
@@ -150,6 +164,7 @@ class JourneyModel:
     usual: UsualRange
     about: dict[str, Any]
     base_rates: BaseRates = field(default_factory=dict)
+    learnt: LearntCustomers | None = None
 
     def forecast(self, asked: Asked) -> Forecast:
         """Answer for rows that `reader` has read."""

@@ -14,6 +14,7 @@ import numpy as np
 from features.aggregate import Float32s
 from features.embedder import Embedder
 from features.event_log import Bools, EventLog, Floats, Int64s, TouchpointRecord, from_us
+from features.given_vectors import GivenVectors
 from features.journey import conversion_column
 from features.rows import Embed
 from features.stage_rules import already_converted, furthest_stages
@@ -47,11 +48,12 @@ class Scorer:
         self.journey = bundle.model.reader.journey
 
     @classmethod
-    def load(cls, folder: Path, threads: int = 1, market: Path | None = None) -> Scorer:
+    def load(cls, folder: Path, threads: int = 1, market: Path | None = None, vectors: Path | None = None) -> Scorer:
         """Open a bundle folder, with its embedder and the machine's shared vector cache.
 
-        The market of the file `market`, where given, replaces the bundle's. Raises BadUsage where there is no bundle or
-        the market is another's, BadEnvironment where either is damaged.
+        The market of the file `market`, where given, replaces the bundle's; the vectors of the file `vectors` were
+        embedded before (`features.given_vectors`). Raises BadUsage where there is no bundle or the market is another's,
+        BadEnvironment where a file is damaged.
         """
         bundle = load_bundle(folder)
         if market is not None:
@@ -59,8 +61,15 @@ class Scorer:
         embedder = None
         if bundle.embedder_folder is not None:
             embedder = Embedder.with_cache(bundle.embedder_folder, threads, files=bundle.embedder_files)
+            if vectors is not None:
+                embedder.cache = GivenVectors(vectors, embedder.dimension, embedder.sha256)
             embedder.load()
         return cls(bundle, embedder)
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether messages count."""
+        return self._model.reader.reads_text
 
     @property
     def messages_read(self) -> MessagesRead:
@@ -140,6 +149,10 @@ class Scorer:
                 ]
             )
         return Scores(columns)
+
+    def texts_to_embed(self, log: EventLog, customer: Int64s, as_of_us: Int64s) -> list[str]:
+        """The messages that `score` embeds for these pairs, but for what the cache holds."""
+        return self._model.reader.texts_to_embed(log, customer, as_of_us)
 
     def _market_as_of(self) -> str | None:
         moments_us = self._model.reader.market.moments_us

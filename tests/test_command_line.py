@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
@@ -428,6 +430,23 @@ def test_a_model_of_stages_alone_is_trained_judged_and_scores(run: Run) -> None:
         "reliability", "model_version",
     ]  # fmt: skip
     assert load_bundle(Path("made")).model.about["seed"] == 7
+
+
+@pytest.mark.usefixtures("lessons")
+def test_a_search_says_what_it_gained_and_writes_a_configuration_that_train_takes(run: Run) -> None:
+    words = ["tune", *TRAIN[1:5], "--trials", "2", "--out", "found.toml"]
+    ended = run(*words)
+    assert ended.code == 0
+    said = ended.said.splitlines()
+    assert said[-1] == "trees found in found.toml: journeycast train --config found.toml"
+    assert re.match(r"stage: on \d+ rows of \d+ customers that no trial saw, log loss ", said[-2])
+    assert run(*words).said.splitlines()[-2] == said[-2]  # both trials stand in the study
+    searches = tracking.mlflow.search_runs(experiment_names=["journeycast"], output_format="list")
+    names = [found.info.run_name for found in searches if found.data.tags.get("kind")]
+    assert sorted(names) == ["search found", "search found", "stage trial 0", "stage trial 1"]
+    assert run("train", "--config", "found.toml", "--out", "made").code == 0
+    found = tomllib.loads(Path("found.toml").read_text())["stage_trees"]
+    assert load_bundle(Path("made")).model.about["settings"]["stage_trees"] == found
 
 
 @pytest.mark.usefixtures("lessons")

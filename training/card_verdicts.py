@@ -37,6 +37,7 @@ MEANINGS = {
     Reliability.LITTLE_DATA: f"Fewer than {LITTLE_DATA_TOUCHPOINTS} touchpoints are known.",
     Reliability.STALE: f"Nothing for {STALE_LEAST_DAYS:.0f} days and {STALE_TIMES_OWN_GAP:.0f} times the customer's "
     "own mean gap.",
+    Reliability.STAGE_BY_EXAMPLES: "No label told the stages: they are told by the journey's examples alone.",
     Reliability.OK: "Nothing speaks against the score.",
 }
 

@@ -50,7 +50,7 @@ def _foot(outcomes: Outcomes) -> str:
 def _calibration(name: str, foot: str, outcomes: Outcomes) -> Picture:
     bins = calibration_bins(outcomes.probability, outcomes.converted, outcomes.person)
     top = min(1.0, 1.1 * max(max(rate.forecast, rate.observed) for rate in bins))
-    key = (("fill model", "observed, with 95 % interval"), ("fill usual", "as forecast"))
+    key = (("fill model", "observed"), ("fill usual", "as forecast"))
     plot = Plot(_root_axis("forecast (square-root scale)", top), _root_axis("observed", top), key)
     marks = [
         plot.line([(0, 0), (sqrt(top), sqrt(top))], "line usual"),
@@ -73,7 +73,7 @@ def _calibration(name: str, foot: str, outcomes: Outcomes) -> Picture:
 def _gain(name: str, foot: str, outcomes: Outcomes) -> Picture:
     gain = gain_points(outcomes.probability, outcomes.converted)
     base = float(outcomes.converted.mean())
-    key = (("fill model", "by the forecast"), ("fill usual", "in any order"), ("fill best", "at best"))
+    key = (("fill model", "by forecast"), ("fill usual", "in any order"), ("fill best", "at best"))
     plot = Plot(percents("asked, likeliest first", 1.0), percents("of the conversions found", 1.0), key)
     found = np.interp(TENTHS, gain[:, 0], gain[:, 1])
     marks = [
@@ -105,7 +105,7 @@ def _lift(name: str, foot: str, outcomes: Outcomes) -> Picture:
     top = max(1.5, 1.1 * float(points[:, 1].max()))
     y = Axis("times the base rate", 0.0, top, [(tick, f"{tick:g}×") for tick in even_ticks(0.0, top)])
     plot = Plot(
-        percents("asked, likeliest first", 1.0), y, (("fill model", "by the forecast"), ("fill usual", "in any order"))
+        percents("asked, likeliest first", 1.0), y, (("fill model", "by forecast"), ("fill usual", "in any order"))
     )
     marks = [
         plot.line([(0, 1), (1, 1)], "line usual"),
@@ -126,7 +126,7 @@ def _lift(name: str, foot: str, outcomes: Outcomes) -> Picture:
 def _precision_recall(name: str, foot: str, outcomes: Outcomes) -> Picture:
     points = precision_recall_points(outcomes.probability, outcomes.converted)
     base = float(outcomes.converted.mean())
-    key = (("fill model", "by the forecast"), ("fill usual", "base rate"))
+    key = (("fill model", "by forecast"), ("fill usual", "base rate"))
     plot = Plot(percents("recall: conversions found", 1.0), percents("precision: asked who convert", 1.0), key)
     at = [points[int(np.argmax(points[:, 0] >= recall - 1e-9))].tolist() for recall in TENTHS]
     marks = [
@@ -203,7 +203,7 @@ def _forecast_and_observed(name: str, foot: str, outcomes: Outcomes, periods: Pe
             named = person[of_period].tolist()
             rates[period] = observed_rate(outcomes.probability[of_period], outcomes.converted[of_period], named)
     top = min(1.0, 1.2 * max([max(rate.forecast, rate.observed) for rate in rates.values()], default=1.0))
-    key = (("fill model", "forecast"), ("fill for", "observed, 95 % interval"))
+    key = (("fill model", "forecast"), ("fill for", "observed"))
     plot = Plot(periods_axis(periods.names), percents("mean", max(top, 0.01)), key)
     marks = [
         *(plot.whisker(at, rate.low, rate.high, "line whisker for") for at, rate in rates.items()),
@@ -214,7 +214,8 @@ def _forecast_and_observed(name: str, foot: str, outcomes: Outcomes, periods: Pe
     return Picture(
         f"{name}-over-time",
         "Does it stay right over time?",
-        "Mean forecast and observed rate of the rows of each period." + _few_left_out(len(periods.names) - len(rates)),
+        "Mean forecast and observed rate of each period, with its 95 % interval."
+        + _few_left_out(len(periods.names) - len(rates)),
         foot,
         plot.draw(marks, foot, "Mean forecast and observed conversion rate over time."),
         ("as of", "forecast", "observed", "95 % interval", "rows", "customers"),

@@ -13,6 +13,7 @@ from features.aggregate import Float32s
 from features.event_log import Bools, Floats, Int64s
 from features.phrases import VIEWS, PhraseRows, Phrases
 from features.rows import FeatureRows
+from features.vocabulary import PAIR_CUT
 from training.boosting import telling_columns
 from training.linear_heads import LEAST_OF_EACH, learn_linear_head
 from training.split import FOLDS
@@ -25,6 +26,7 @@ COMMON: Final = 0.8  # an outcome of more rows than this is certain in any large
 BINS: Final = 32
 MOST_ROWS: Final = 50_000
 ALIKE: Final = 0.5  # features whose answers correlate more than this tell the same story
+MOST_NAMED: Final = 3
 WORDS: Final = "what was said"
 
 Codes = npt.NDArray[np.int8]
@@ -34,10 +36,12 @@ Codes = npt.NDArray[np.int8]
 class LonePredictor:
     """A feature that tells too much, and how much the best of those that tell another story does.
 
-    `certain_share` is the share of the rows with the outcome that are found where at least 98 % have it.
+    `certain_share` is the share of the rows with the outcome that are found where at least 98 % have it. `alike` are
+    some of the other features that tell the same story too well, those of a channel and action first.
     """
 
     feature: str
+    alike: tuple[str, ...]
     roc_auc: float
     certain_share: float
     rest_roc_auc: float
@@ -63,8 +67,9 @@ def lone_predictors(
     `names` are those of the columns of `rows.features`; a phrase counts as present or not in each view, and all pooled
     messages together as one feature. `converted` (rows,) is 1, 0 or -1. Every answer comes from five person-wise folds:
     the conversion rate of the other persons' rows in the same of 32 bins of equal count. Of more than 50,000 rows, as
-    many are drawn. Too well is a ROC AUC of .95 whose distance to 1 is a third of the rest's, or being certain (98 %)
-    of a quarter of the rows with an outcome that is not common.
+    many are drawn. Too well is a ROC AUC of .95 whose distance to 1 is a third of that of the features with another
+    story; or being certain (98 %) of a quarter of the rows with an outcome that is not common, and of twice as many as
+    they are.
     """
     known = np.flatnonzero(converted >= 0)
     if len(known) > MOST_ROWS:
@@ -161,23 +166,38 @@ def _certain_share(chance: Floats, wanted: Int64s, others: Int64s) -> float:
 def _told_apart(answers: list[_Answer], yes: Bools) -> list[LonePredictor]:
     """The suspects, each compared with what tells another story; of those that tell one story, the best."""
     suspects = [a for a in answers if a.roc_auc >= MOST_ROC_AUC or a.certain_share >= MOST_CERTAIN_SHARE]
-    found: list[LonePredictor] = []
-    kept: list[_Answer] = []
+    stories: list[list[_Answer]] = []
     for suspect in sorted(suspects, key=lambda a: (-max(a.roc_auc, a.certain_share), a.feature)):
-        if any(_correlation(suspect, better) > ALIKE for better in kept):
-            continue
-        kept.append(suspect)
-        others = [a.roc_auc for a in answers if _correlation(suspect, a) <= ALIKE]
-        rest = max(others, default=0.5)
-        too_well = suspect.roc_auc >= MOST_ROC_AUC and 3 * (1 - suspect.roc_auc) <= 1 - rest
-        if too_well or suspect.certain_share >= MOST_CERTAIN_SHARE:
-            counts = (len(yes), int(yes.sum()))
-            found.append(LonePredictor(suspect.feature, suspect.roc_auc, suspect.certain_share, rest, *counts))
-    return found
+        told = [story for story in stories if _correlation(suspect.chance, story[0].chance) > ALIKE]
+        if told:
+            told[0].append(suspect)
+        else:
+            stories.append([suspect])
+    found = [_against_others(story, answers, yes) for story in stories]
+    return [told for told in found if told is not None]
 
 
-def _correlation(one: _Answer, other: _Answer) -> float:
-    deviations = one.chance.std() * other.chance.std()
-    if deviations == 0:
-        return 0.0
-    return float(abs(np.mean((one.chance - one.chance.mean()) * (other.chance - other.chance.mean()))) / deviations)
+def _against_others(story: list[_Answer], answers: list[_Answer], yes: Bools) -> LonePredictor | None:
+    best, *alike = story
+    others = [a for a in answers if not _is_same_story(best, a, yes)]
+    rest = max((a.roc_auc for a in others), default=0.5)
+    rest_certain = max((a.certain_share for a in others), default=0.0)
+    too_well = best.roc_auc >= MOST_ROC_AUC and 3 * (1 - best.roc_auc) <= 1 - rest
+    too_certain = best.certain_share >= max(MOST_CERTAIN_SHARE, 2 * rest_certain)
+    if not (too_well or too_certain):
+        return None
+    names = sorted((a.feature for a in alike), key=lambda name: PAIR_CUT not in name)[:MOST_NAMED]
+    counts = (len(yes), int(yes.sum()))
+    return LonePredictor(best.feature, tuple(names), best.roc_auc, best.certain_share, rest, *counts)
+
+
+def _is_same_story(one: _Answer, other: _Answer, yes: Bools) -> bool:
+    """Whether both err alike: two honest features agree on the outcome, but not among the rows of one outcome."""
+    return any(_correlation(one.chance[rows], other.chance[rows]) > ALIKE for rows in (yes, ~yes))
+
+
+def _correlation(one: Floats, other: Floats) -> float:
+    deviations = one.std() * other.std()
+    if deviations < 1e-12:
+        return 1.0  # a feature that never errs leaves nothing to tell apart
+    return float(abs(np.mean((one - one.mean()) * (other - other.mean()))) / deviations)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from training.plot import Axis, even_ticks
+from training.plot import LEFT, LETTER, RIGHT, WIDTH, Axis, even_ticks
 
 PLOT_STYLE: Final = Path(__file__).with_name("plot.css")
+ROOM: Final = WIDTH - LEFT - RIGHT  # beside each other, for labels
 FEWEST_ROWS: Final = 10  # of a point over time: fewer tell nothing
-MOST_LABELS: Final = 6
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ def percents(title: str, high: float, low: float = 0.0) -> Axis:
 
 def periods_axis(names: Sequence[str], title: str = "as of") -> Axis:
     """An axis of periods, one apart from 0 on, of which a few are named."""
-    step = -(-len(names) // MOST_LABELS)
+    labels = max(2, int(ROOM / max(LETTER * len(name) + 8 for name in names)))
+    step = -(-len(names) // labels)
     return Axis(title, -0.3, len(names) - 0.7, [(at, names[at]) for at in range(0, len(names), step)])
 
 

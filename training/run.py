@@ -64,9 +64,20 @@ def run_training(
     check_out(out)
     with stopwatch.phase("reading"):
         ready = prepare(asked, out, now, tell)
+    return run_prepared(ready, out, register, stopwatch, progress)
+
+
+def run_prepared(
+    ready: Prepared,
+    out: Path,
+    register: bool,
+    stopwatch: Stopwatch,
+    progress: Callable[[], AbstractContextManager[Report]],
+) -> TrainingRun:
+    """Train on what has been read and chosen; as `run_training`."""
     settings, log, rows, journey = ready.settings, ready.log, ready.rows, ready.journey
     tested = None
-    tags = {"labels": "given" if asked.data.labels else "by rule"}
+    tags = {"labels": "given" if settings.data.labels else "by rule"}
     with tracking.tracked_run(out.name, _parameters(ready), tags) as run_id:
         tracking.log_settings(settings)
         record_data(log, rows, journey, settings.data)

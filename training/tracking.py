@@ -6,6 +6,7 @@ import atexit
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 import warnings
@@ -38,6 +39,8 @@ from mlflow.types import ColSpec, DataType, Schema
 EXPERIMENT = "journeycast"
 REGISTERED_MODEL = "journeycast"
 CHAMPION = "champion"
+FORMER = "former"
+CHAMPION_REFERENCE = f"models:/{REGISTERED_MODEL}@{CHAMPION}"
 STORE = "sqlite:///mlflow.db"
 LOADER = "serving.pyfunc"
 # What the loader imports. Journeycast itself is on no index: install it where the model is loaded.
@@ -90,6 +93,11 @@ def log_metrics(metrics: Mapping[str, float], step: int | None = None) -> None:
     mlflow.log_metrics(finite, step=step)
     if others:
         mlflow.set_tag("not_finite", ", ".join(others))
+
+
+def log_gate(run_id: str, metrics: Mapping[str, float]) -> None:
+    """Record what the gate has found in the challenger's run, which has ended."""
+    mlflow.log_metrics(finite_metrics(metrics)[0], run_id=run_id)
 
 
 def set_tags(tags: Mapping[str, str]) -> None:
@@ -179,6 +187,75 @@ def download_bundle(reference: str) -> Path:
     if flavor.get("loader_module") != LOADER:
         raise BadUsage("no_model", f"{reference} is not a Journeycast model")
     return local / str(flavor["data"])
+
+
+def registered_version(reference: str) -> str | None:
+    """The version behind a reference to the registered model; None where it leads nowhere.
+
+    Raises BadUsage where the reference is to something else, for only a registered version can be the champion.
+    """
+    named = re.fullmatch(rf"models:/{REGISTERED_MODEL}(?:/(\d+)|@([^/@]+))", reference)
+    if named is None:
+        raise BadUsage(
+            "not_registered",
+            f"{reference} names no registered version; give models:/{REGISTERED_MODEL}/VERSION or @alias",
+        )
+    version, alias = named.groups()
+    return str(version) if version else _version_of(alias)
+
+
+def version_reference(version: str) -> str:
+    """How a registered version is referred to."""
+    return f"models:/{REGISTERED_MODEL}/{version}"
+
+
+def promote_version(version: str) -> None:
+    """Make a version the champion; the one before keeps the alias `former`, and the new one remembers it."""
+    _connect()
+    client, before = mlflow.MlflowClient(), _version_of(CHAMPION)
+    if before is not None and before != version:
+        client.set_model_version_tag(REGISTERED_MODEL, version, FORMER, before)
+        client.set_registered_model_alias(REGISTERED_MODEL, FORMER, before)
+    client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, version)  # last: it is what others read
+
+
+def roll_back() -> tuple[str, str]:
+    """Give the champion's place back to the version that had it before; returns who left and who came back.
+
+    Raises BadUsage where there is no former champion.
+    """
+    champion = _version_of(CHAMPION)
+    client = mlflow.MlflowClient()
+    tags = client.get_model_version(REGISTERED_MODEL, champion).tags if champion else {}
+    if champion is None or FORMER not in tags:
+        raise BadUsage("no_former_champion", f"models:/{REGISTERED_MODEL}@{CHAMPION} has taken nobody's place")
+    former = str(tags[FORMER])
+    earlier = client.get_model_version(REGISTERED_MODEL, former).tags.get(FORMER)
+    client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, former)
+    if earlier is None:
+        client.delete_registered_model_alias(REGISTERED_MODEL, FORMER)
+    else:
+        client.set_registered_model_alias(REGISTERED_MODEL, FORMER, str(earlier))
+    return champion, former
+
+
+def tag_version(version: str, tags: Mapping[str, str]) -> None:
+    """Note something on a registered version."""
+    _connect()
+    for name, value in tags.items():
+        mlflow.MlflowClient().set_model_version_tag(REGISTERED_MODEL, version, name, value)
+
+
+def _version_of(alias: str) -> str | None:
+    _connect()
+    try:
+        return str(mlflow.MlflowClient().get_model_version_by_alias(REGISTERED_MODEL, alias).version)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise _unreachable(error) from None
+    except Exception as error:  # MLflow lets those of its store's driver pass
+        raise _unreachable(error) from None
 
 
 def _start(name: str, tags: Mapping[str, str]) -> str:

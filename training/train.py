@@ -13,6 +13,7 @@ from features.event_log import EventLog, from_us
 from features.journey import Journey, conversion_column
 from features.rows import Embed
 from models.journey_model import JourneyModel
+from models.learnt_customers import LearntCustomers
 from training.backtest import Backtest, backtest, rolling_folds
 from training.drift import measure_drift
 from training.evaluate import Judgement, judge_model
@@ -71,7 +72,8 @@ def train(
     leaks += check_model(model, rows, read, log, seed, settings.fit.allow_leaks)
     about = _about(rows, split, judgement, seed, settings, not_learnt) | {"leaks_allowed": leaks}
     stage = model.stage if "stage" in settings.fit.learn else None  # examples would stand in for what was not asked
-    return Training(replace(model, stage=stage, about=about), judgement, split, findings)
+    learnt = LearntCustomers.of(rows.customer_id)
+    return Training(replace(model, stage=stage, about=about, learnt=learnt), judgement, split, findings)
 
 
 def run_backtest(

@@ -42,8 +42,9 @@ tracking.register_bundle(run_id)
 @contextmanager
 def running(folder: Path, *words: object, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """A Python process with these words, and all that it starts, ended with the block."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow starts uvicorn by its name
     with (folder / "said").open("a") as said, subprocess.Popen(
-        [sys.executable, *map(str, words)], cwd=folder, env={**os.environ, **environment}, text=True,
+        [sys.executable, *map(str, words)], cwd=folder, env={**os.environ, "PATH": path, **environment}, text=True,
         stdout=subprocess.PIPE, stderr=said, start_new_session=True,
     ) as process:  # fmt: skip
         try:
