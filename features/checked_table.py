@@ -81,7 +81,7 @@ def check_files(files: Sequence[Path], schema: type[Row], required: Collection[s
         try:
             for raw in read_table(path, _chooser(path, types, required)):
                 if not faults:
-                    yield _check(path, raw, schema, types)
+                    yield check_rows(path, raw, schema)
         except BadData as fault:
             faults.append(fault)
     if faults:
@@ -89,6 +89,15 @@ def check_files(files: Sequence[Path], schema: type[Row], required: Collection[s
         raise BadData(
             codes.pop() if len(codes) == 1 else "bad_files", [each for fault in faults for each in fault.faults]
         )
+
+
+def check_rows(path: Path, raw: RawTable, schema: type[Row]) -> CheckedTable:
+    """Check rows that were read from `path`. Raises BadData where a column cannot be read into the contract's type."""
+    types = contract_types(schema)
+    place = raw.frame.select(pl.lit(0, pl.UInt32).alias("file"), "row")
+    good, failure = schema.filter(place.hstack(read_columns(path, raw.frame, types)))
+    rejects = join_rejects(rejected_rows(failure, schema), [raw.broken], [path])
+    return CheckedTable(good.select(*types), rejects, raw.frame.height + raw.broken.height, raw.ignored_columns)
 
 
 def contract_types(schema: type[Row]) -> dict[str, pl.DataType]:
@@ -120,13 +129,6 @@ def is_given(column: str) -> pl.Expr:
 
 def _is_naive(text: pl.Expr) -> pl.Expr:
     return text.str.strip_chars().str.contains(NAIVE)
-
-
-def _check(path: Path, raw: RawTable, schema: type[Row], types: dict[str, pl.DataType]) -> CheckedTable:
-    place = raw.frame.select(pl.lit(0, pl.UInt32).alias("file"), "row")
-    good, failure = schema.filter(place.hstack(read_columns(path, raw.frame, types)))
-    rejects = join_rejects(rejected_rows(failure, schema), [raw.broken], [path])
-    return CheckedTable(good.select(*types), rejects, raw.frame.height + raw.broken.height, raw.ignored_columns)
 
 
 def _chooser(

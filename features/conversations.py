@@ -53,12 +53,6 @@ class Messages:
         events = np.concatenate([self.own.ravel(), self.company.ravel()])
         return np.unique(log.text[events[events >= 0]]).astype(np.int64)
 
-    def are_those_of(self, others: Messages | None) -> bool:
-        """Whether these are the same messages of the same log."""
-        return (
-            others is not None and np.array_equal(self.own, others.own) and np.array_equal(self.company, others.company)
-        )
-
 
 def last_messages(log: EventLog, hidden: Bools, customer: Int64s, as_of_us: Int64s) -> Messages:
     """The last messages of each side known at each row's as_of, from touchpoints that are not `hidden`."""

@@ -17,9 +17,14 @@ UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 
 def parquet_column_names(path: Path) -> list[str]:
     """The file's column names. Raises BadData when it is cut off or no Parquet."""
+    return parquet_schema(path).names()
+
+
+def parquet_schema(path: Path) -> pl.Schema:
+    """The file's columns and their types. Raises BadData when it is cut off or no Parquet."""
     try:
         with path.open("rb") as file:
-            return list(pl.read_parquet_schema(file))
+            return pl.Schema(pl.read_parquet_schema(file))
     except UNREADABLE:
         raise _unreadable(path) from None
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from features.event_log import DAY_US, Bools, EventLog, Int64s, is_known
+from features.event_log import DAY_US, Bools, EventLog, Int64s, has_known, is_known
 from features.journey import Evidence, Journey
 from features.stage_records import stage_records
 
@@ -56,6 +56,14 @@ def furthest_stages(journey: Journey, log: EventLog, customer: Int64s, as_of_us:
     Arguments, result and errors are those of `stages_at`; a window that has passed since takes nothing back here.
     """
     return _read(journey, log, customer, as_of_us)[1]
+
+
+def already_converted(journey: Journey, log: EventLog, customer: Int64s, as_of_us: Int64s) -> Bools:
+    """Who is known to have converted by as_of, where only the first conversion counts; else nobody. Shape (rows,)."""
+    if journey.conversion.repeatable:
+        return np.zeros(len(customer), dtype=np.bool_)
+    converting = evidence_rows([Evidence(actions=frozenset(journey.conversion.actions))], log)
+    return has_known(log, converting & ~stage_records(log, journey.stages), customer, as_of_us)
 
 
 def evidence_rows(evidence: Iterable[Evidence], log: EventLog) -> Bools:

@@ -86,8 +86,8 @@ def fit_blend(raw: Floats, happened: Bools) -> Blend:
 def fit_class_blend(raw: Floats, stage: Int64s) -> Floats:
     """One factor, not below 0, on each source of class scores; their sum gives out-of-fold rows the least log loss.
 
-    `raw` has shape (sources, rows, classes). With one source it is the temperature of Guo et al., "On calibration of
-    modern neural networks" (2017).
+    `raw` has shape (sources, rows, classes); a source of zeros has the factor 0. With one source it is the temperature
+    of Guo et al., "On calibration of modern neural networks" (2017).
     """
     rows = np.arange(len(stage))
 
@@ -100,6 +100,6 @@ def fit_class_blend(raw: Floats, stage: Int64s) -> Floats:
     from scipy.optimize import minimize  # as above
     from scipy.special import log_softmax
 
-    start = np.full(len(raw), 1.0 / len(raw))
-    factors: Floats = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, 20.0)] * len(raw)).x
+    tells = np.any(raw, axis=(1, 2))
+    factors: Floats = minimize(loss, tells / len(raw), jac=True, method="L-BFGS-B", bounds=[(0.0, 20.0)] * len(raw)).x
     return factors

@@ -49,13 +49,16 @@ def _fitted_at(yes: Floats, rows: Int64s, at: int, label: float) -> float:
     return float(isotonic_regression((yes + label * more) / weights, weights=weights).x[at])
 
 
-def fit_stage_thresholds(probabilities: Floats, stage: Int64s, coverage: float) -> Floats:
+def fit_stage_thresholds(probabilities: Floats, stage: Int64s, is_named: Bools, coverage: float) -> Floats:
     """The least probability at which each class still belongs in the plausible set. Shape (classes,).
 
-    Within each class `coverage` of the rows stay above it (class-conditional conformal prediction: Sadinle, Lei and
-    Wasserman, "Least ambiguous set-valued classifiers", 2019). A class without rows gets 0: it is always plausible.
+    `is_named` (rows, classes) marks the classes that are in a row's set whatever their probability. Within each class
+    `coverage` of the rows stay above the threshold or are named (class-conditional conformal prediction: Sadinle, Lei
+    and Wasserman, "Least ambiguous set-valued classifiers", 2019). It is infinite where naming is enough; a class
+    without rows gets 0: it is always plausible.
     """
-    return np.array([_least(probabilities[stage == k, k], coverage) for k in range(probabilities.shape[1])])
+    scores = np.where(is_named, np.inf, probabilities)
+    return np.array([_least(scores[stage == k, k], coverage) for k in range(probabilities.shape[1])])
 
 
 def _least(own: Floats, coverage: float) -> float:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 import polars as pl
 
-from features.event_log import EventLog
+from features.event_log import EventLog, Int64s
 from features.touchpoints import TOUCHPOINT_TYPES, drop_duplicates
 from serving.scorer import Scorer
 
@@ -27,29 +30,47 @@ def score_deduplicated(
     scorer: Scorer, touchpoints: pl.DataFrame, asked: pl.DataFrame, reasons: bool = False
 ) -> pl.DataFrame:
     """`score_partition` of touchpoints as `drop_duplicates` leaves them: each once, sorted by customer and time."""
-    customers = touchpoints["customer_id"].rle().struct.unnest()
-    index = pl.DataFrame({"customer_id": customers["value"]}).with_row_index("customer")
-    first_row = np.concatenate([[0], customers["len"].cum_sum().to_numpy()])
-    placed = asked.select("customer_id", "as_of").with_row_index("place").join(index, on="customer_id", how="left")
-    by_customer = placed.with_columns(pl.col("customer").cast(pl.Int64).fill_null(-1)).sort("customer", "place")
-    parts = [
-        _score(scorer, touchpoints, first_row, by_customer[start : start + ROWS_AT_A_TIME], reasons)
-        for start in range(0, max(asked.height, 1), ROWS_AT_A_TIME)
+    by_customer = _by_customer(touchpoints, asked)
+    scored = [
+        scorer.score(piece.log, piece.customer_ids, piece.customer, piece.as_of_us, reasons).frame()
+        for piece in _pieces(touchpoints, by_customer)
     ]
-    return pl.concat(parts)[by_customer["place"].arg_sort()]
+    return pl.concat(scored)[by_customer["place"].arg_sort()]
 
 
-def _score(
-    scorer: Scorer, touchpoints: pl.DataFrame, first_row: np.ndarray, asked: pl.DataFrame, reasons: bool
-) -> pl.DataFrame:
-    """Score pairs sorted by customer. The scorer reads all of the log it is given: that of these customers alone."""
-    customer = asked["customer"].to_numpy()
-    known = customer[customer >= 0]
-    first, last = (int(known[0]), int(known[-1])) if len(known) else (0, -1)
-    log = EventLog.from_frame(touchpoints[int(first_row[first]) : int(first_row[last + 1])])
-    place = np.where(customer >= 0, customer - first, -1)
-    as_of_us = asked["as_of"].dt.epoch("us").to_numpy()
-    return scorer.score(log, asked["customer_id"].to_list(), place, as_of_us, reasons).frame()
+def texts_to_embed(scorer: Scorer, touchpoints: pl.DataFrame, asked: pl.DataFrame) -> list[str]:
+    """The messages that `score_deduplicated` would embed, in no order; one may come several times."""
+    pieces = _pieces(touchpoints, _by_customer(touchpoints, asked))
+    return [text for piece in pieces for text in scorer.texts_to_embed(piece.log, piece.customer, piece.as_of_us)]
+
+
+class _Piece(NamedTuple):
+    log: EventLog
+    customer_ids: list[str]
+    customer: Int64s
+    as_of_us: Int64s
+
+
+def _by_customer(touchpoints: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
+    """The asked pairs sorted by `customer`, which counts those of the touchpoints, -1 for none; `place` as asked."""
+    customers = touchpoints["customer_id"].rle().struct.field("value")
+    index = pl.DataFrame({"customer_id": customers}).with_row_index("customer")
+    placed = asked.select("customer_id", "as_of").with_row_index("place").join(index, on="customer_id", how="left")
+    return placed.with_columns(pl.col("customer").cast(pl.Int64).fill_null(-1)).sort("customer", "place")
+
+
+def _pieces(touchpoints: pl.DataFrame, by_customer: pl.DataFrame) -> Iterator[_Piece]:
+    """Some pairs at a time, with the log of their customers alone: the scorer reads all of the log it is given."""
+    lengths = touchpoints["customer_id"].rle().struct.field("len")
+    first_row = np.concatenate([[0], lengths.cum_sum().to_numpy()])
+    for start in range(0, max(by_customer.height, 1), ROWS_AT_A_TIME):
+        asked = by_customer[start : start + ROWS_AT_A_TIME]
+        customer = asked["customer"].to_numpy()
+        known = customer[customer >= 0]
+        first, last = (int(known[0]), int(known[-1])) if len(known) else (0, -1)
+        log = EventLog.from_frame(touchpoints[int(first_row[first]) : int(first_row[last + 1])])
+        place = np.where(customer >= 0, customer - first, -1)
+        yield _Piece(log, asked["customer_id"].to_list(), place, asked["as_of"].dt.epoch("us").to_numpy())
 
 
 def no_touchpoints() -> pl.DataFrame:

@@ -66,9 +66,9 @@ def _check_openness(host: str, settings: Settings) -> None:
 
 def _check_market(bundle: Path, market: Path) -> None:
     from models.bundle import load_bundle  # half a second of imports, which most starts need not pay
-    from models.market_file import read_market
+    from serving.scorer import with_market
 
-    read_market(market, load_bundle(bundle).model.reader)
+    with_market(load_bundle(bundle), market)
 
 
 def _listening(host: str, port: int) -> socket.socket:

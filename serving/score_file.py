@@ -39,19 +39,23 @@ def write_scores(parts: Iterable[pl.DataFrame], schema: pl.Schema, path: Path) -
             if path.suffix == ".csv":
                 as_text(part).write_csv(file, include_header=False)
             else:
-                part.with_columns(pl.col("as_of").dt.to_string("iso:strict")).write_ndjson(file)
+                with_times_as_text(part).write_ndjson(file)
 
 
 def as_text(scores: pl.DataFrame) -> pl.DataFrame:
     """Scores as a CSV file holds them: sets are joined by `|`, reasons become JSON text."""
-    times = [pl.col("as_of").dt.to_string("iso:strict")]
     sets = [pl.col(name).list.join("|") for name in scores.columns if name == "plausible_stages"]
     reasons = [
         pl.col(name).map_elements(lambda row: pl.DataFrame(row.struct.unnest()).write_json(), return_dtype=pl.String)
         for name in scores.columns
         if name == "reasons"
     ]
-    return scores.with_columns(*times, *sets, *reasons)
+    return with_times_as_text(scores).with_columns(*sets, *reasons)
+
+
+def with_times_as_text(scores: pl.DataFrame) -> pl.DataFrame:
+    """Scores whose as_of is text, in ISO 8601."""
+    return scores.with_columns(pl.col("as_of").dt.to_string("iso:strict"))
 
 
 def _scan(parts: Iterable[pl.DataFrame], schema: pl.Schema) -> pl.LazyFrame:

@@ -14,6 +14,8 @@ from features.journey import Journey
 from features.labels_file import read_labels
 from features.stage_history_file import StageHistory
 from training.labels import LabelledRows, rows_by_labels, rows_by_rule, rows_by_stage_history
+from training.settings import Snapshots
+from training.snapshots import DEFAULT_SNAPSHOTS
 
 
 def labelled_rows(
@@ -24,8 +26,11 @@ def labelled_rows(
     max_reject_share: float,
     reject_file: str,
     tell: Tell,
+    snapshots: Snapshots = DEFAULT_SNAPSHOTS,
 ) -> LabelledRows:
     """The rows of a labels file (of these splits, where any are named) or stage history; without one, by rule.
+
+    Where the labels do not say at which moments customers are looked at, `snapshots` does.
 
     Raises BadUsage for a split that is not there, BadData for a file without a usable label, and what reading and
     labelling raise.
@@ -33,13 +38,13 @@ def labelled_rows(
     if labels is None:
         if split:
             raise BadUsage("split_without_labels", "--split picks rows of a labels file; give --labels too")
-        return rows_by_rule(journey, log)
+        return rows_by_rule(journey, log, snapshots)
     read = read_labels(labels, max_reject_share, reject_file)
     tell(f"{read.rows_read:,} labels read, {rejected(read.rejects.height, reject_file)}")
     if isinstance(read, StageHistory):
         if split:
             raise BadUsage("split_of_stage_history", "a stage history has no split column; leave --split out")
-        return rows_by_stage_history(journey, log, read.frame)
+        return rows_by_stage_history(journey, log, read.frame, snapshots)
     if read.frame.is_empty():
         raise BadData("no_labels", f"{labels} holds no label that can be used; expected customer_id, as_of and a label")
     chosen = read.frame.filter(pl.col("split").is_in(split)) if split else read.frame

@@ -26,7 +26,7 @@ from starlette.testclient import TestClient
 from features.event_log import EventLog, to_us
 from features.journey import DEFAULT_JOURNEY
 from models.bundle import load_bundle, save_bundle
-from models.market_file import write_market
+from models.market_file import FresherMarket, write_market
 from serving.schemas import Touchpoint
 from serving.scorer import Scorer
 from serving.settings import Settings
@@ -120,7 +120,7 @@ def market(bundle: Path) -> Path:
     viewed = [[Touchpoint(datetime(2026, 1, day, tzinfo=UTC), "web", "viewed")] for day in range(1, 8)]
     log = EventLog.from_records([(f"c{i}", touchpoints) for i, touchpoints in enumerate(viewed)])
     surveyed = reader.survey(log, np.array([to_us(AS_OF)], dtype=np.int64))
-    write_market(surveyed, reader, bundle.parent / "market")
+    write_market(FresherMarket(surveyed, {}), reader, bundle.parent / "market")
     return bundle.parent / "market"
 
 
