@@ -554,3 +554,7 @@ class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
         return Text("" if speed is None else f"{speed:,.0f}/s")
+
+
+if __name__ == "__main__":  # spark-submit takes a file
+    main()
