@@ -1,46 +1,48 @@
-"""The command line: journeycast simulate | train | evaluate | features | market | score | serve | make-key | demo."""
+"""The command line: journeycast simulate, train, tune, retrain, promote, evaluate, features, market, score, serve …"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, ProgressColumn, Task, TaskID, TimeRemainingColumn
-from rich.text import Text
 
 from features.errors import BadData, BadEnvironment, BadUsage, Fault
+from features.reporter import Form, Reporter
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from features.embedder import Embedder
-    from features.event_log import EventLog
-    from features.journey import Journey
     from features.rows import Embed
+    from models.base_rates import BaseRates
+    from models.bundle import Bundle
     from serving.cluster_list import ClusterOrder
-    from training.labels import LabelledRows
 
 __version__ = importlib.metadata.version("journeycast")
 EXTRAS = {
     "sql": ("psycopg",),
     "spark": ("pyspark", "py4j", "pyarrow"),
     "serve": ("bentoml", "_bentoml_sdk", "_bentoml_impl", "pydantic_settings", "starlette"),
-    "train": ("mlflow", "onnx", "pandas", "sentence_transformers", "sklearn", "torch", "transformers"),
+    "train": (
+        "mlflow",
+        "onnx",
+        "optuna",
+        "pandas",
+        "psutil",
+        "sentence_transformers",
+        "sklearn",
+        "torch",
+        "transformers",
+    ),
 }
 EMBEDDER_HELP = (
     "minilm; static, many times as fast for 2 to 4 points of ROC AUC (measured on two data sets, docs/adr/0009); "
     "a sentence-transformers folder; or none."
 )
+NOT_PROMOTED = 1  # for a scheduler to tell apart from a fault
 EXIT_CODES = {BadUsage: 2, BadData: 3, BadEnvironment: 4}
 
 app = typer.Typer(
@@ -49,7 +51,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(stderr=True)
+reporter = Reporter(partial(datetime.now, UTC))
 
 TouchpointSource = Annotated[
     list[str], typer.Option("--touchpoints", help="Parquet, CSV or JSON Lines: files, folders, globs.")
@@ -65,7 +67,21 @@ BundleReference = Annotated[str, typer.Option("--bundle", help="A bundle folder 
 MarketFile = Annotated[
     Path | None, typer.Option("--market", help="Use this market (of `journeycast market`), not the bundle's.")
 ]
+LogFormat = Annotated[Form, typer.Option("--log-format", help="Tell for people, or as JSON Lines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Tell nothing but faults.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="The configuration of a training (TOML); options here win over it.")
+]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", help="Set section.key=value of the configuration; may be repeated.")
+]
 RejectShare = Annotated[float, typer.Option(help="Stop with exit code 3 above this share of rejected rows.")]
+AllowedLeaks = Annotated[
+    list[str] | None, typer.Option(help="Go on although this guard has found a leak; may be repeated.")
+]
+StaleAfterDays = Annotated[
+    float, typer.Option(help="A champion that learnt from rows so many days older gives way to one that is no worse.")
+]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]
 
 
@@ -90,7 +106,7 @@ def main() -> None:
 
 def _end(fault: Fault) -> None:
     for line in fault.faults:
-        _say(Text.assemble((fault.code, "bold red"), ": ", line))
+        reporter.fault(fault.code, line)
     sys.exit(next(code for kind, code in EXIT_CODES.items() if isinstance(fault, kind)))
 
 
@@ -106,57 +122,201 @@ def simulate(
 
     simulation = features.simulate.simulate(customers, seed, difficulty)
     features.simulate.write_simulation(simulation, out)
-    _say(f"{simulation.touchpoints.height:,} simulated touchpoints of {customers:,} customers in {out}")
+    reporter.say(f"{simulation.touchpoints.height:,} simulated touchpoints of {customers:,} customers in {out}")
 
 
 @app.command()
 def train(
-    touchpoints: TouchpointSource,
+    touchpoints: Annotated[
+        list[str],
+        typer.Option("--touchpoints", default_factory=list, help="Parquet, CSV or JSON Lines: files, folders, globs."),
+    ],
     out: Annotated[Path, typer.Option(help="Bundle folder to write.")],
     journey: Annotated[Path | None, typer.Option(help="Journey file; the four-stage default without one.")] = None,
     labels: LabelSource = None,
     split: Splits = None,
-    seed: Seed = 0,
-    embedder: Annotated[str, typer.Option(help=EMBEDDER_HELP)] = "minilm",
+    seed: Annotated[int | None, typer.Option(help="Equal seeds give equal results; 0 without one.")] = None,
+    embedder: Annotated[str | None, typer.Option(help=EMBEDDER_HELP)] = None,
     register: Annotated[bool, typer.Option("--register", help="Register the model in MLflow as journeycast.")] = False,
-    max_reject_share: RejectShare = 0.05,
+    max_reject_share: Annotated[
+        float | None, typer.Option(help="Stop with exit code 3 above this share of rejected rows; 0.05 without one.")
+    ] = None,
     stage_history: StageHistorySource = None,
+    config: ConfigFile = None,
+    change: Changes = None,
+    backtest: Annotated[int | None, typer.Option(help="Train and judge at this many earlier moments as well.")] = None,
+    allow_leak: AllowedLeaks = None,
+    log_format: LogFormat = "text",
+    quiet: Quiet = False,
 ) -> None:
     """Learn stage and conversion from touchpoints; write a bundle and record the run in MLflow."""
-    from features.journey import load_journey
-    from models.bundle import check_out, save_bundle
-    from training import tracking
-    from training.train import train as fit_and_judge
+    from time import perf_counter
+
+    from training.backtest_table import backtest_table
+    from training.leak_guards import check_allowed
+    from training.run import run_training
+    from training.settings import load_settings, read_changes
+    from training.stopwatch import Stopwatch
     from training.verdict_table import verdict_table
 
-    frame = load_journey(journey)
-    check_out(out)
-    recorded = _read_recorded(stage_history, frame, max_reject_share, f"{out}.stages.rejects.csv", is_training=True)
-    log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", recorded, until=datetime.now(UTC))
-    rows = _labelled_rows(frame, log, labels, split, max_reject_share, f"{out}.labels.rejects.csv")
-    _tell_left_out(frame, log, rows)
-    folder, text = _embedder(embedder, log)
-    parameters = {
-        "journey": frame.name,
-        "seed": seed,
-        "rows": len(rows),
-        "split": split,
-        "reads_text": text is not None,
+    reporter.speak(log_format, quiet)
+    check_allowed(allow_leak or ())
+    named = {
+        "data.touchpoints": touchpoints or None,
+        "data.labels": labels,
+        "data.splits": split,
+        "data.stage_history": stage_history,
+        "data.max_reject_share": max_reject_share,
+        "journey": None if journey is None else str(journey),
+        "backtest.folds": backtest,
+        "fit.seed": seed,
+        "fit.embedder": embedder,
+        "fit.allow_leaks": allow_leak,
     }
-    with tracking.tracked_run(out.name, parameters, {"labels": "given" if labels else "by rule"}) as run:
-        with _progress() as report:
-            embed = None if text is None else _watched(text, report)
-            training = fit_and_judge(rows, log, frame, embed, seed, report)
-        version = save_bundle(training.model, folder, out)
-        tracking.log_metrics(training.judgement.metrics() if training.judgement else {})
-        registered = tracking.log_bundle(out, register)
-    if training.judgement:
-        console.print(verdict_table(training.judgement))
-    else:
-        _say("Too few rows to hold some out: this model has not been judged.")
-    _say(
-        f"bundle {version} in {out}; MLflow run {run}" + (f", registered as version {registered}" if registered else "")
+    given = {key: value for key, value in named.items() if value is not None}
+    asked = load_settings(config, given | read_changes(change or ()))
+    now, stopwatch = partial(datetime.now, UTC), Stopwatch(perf_counter)
+    run = run_training(asked, out, register, now, stopwatch, reporter.say, reporter.progress)
+    if judgement := run.training.judgement:
+        reporter.show(verdict_table(judgement), "judgement", judgement.metrics())
+    if run.tested:
+        reporter.show(backtest_table(run.tested), "backtest", run.tested.metrics())
+    for line in run.told(out):
+        reporter.say(line)
+
+
+@app.command()
+def tune(
+    touchpoints: Annotated[
+        list[str],
+        typer.Option("--touchpoints", default_factory=list, help="Parquet, CSV or JSON Lines: files, folders, globs."),
+    ],
+    out: Annotated[Path, typer.Option(help="Configuration to write, for train --config.")],
+    journey: Annotated[Path | None, typer.Option(help="Journey file; the four-stage default without one.")] = None,
+    labels: LabelSource = None,
+    split: Splits = None,
+    seed: Annotated[int | None, typer.Option(help="Equal seeds give equal results; 0 without one.")] = None,
+    embedder: Annotated[str | None, typer.Option(help=EMBEDDER_HELP)] = None,
+    stage_history: StageHistorySource = None,
+    config: ConfigFile = None,
+    change: Changes = None,
+    trials: Annotated[int, typer.Option(min=1, help="Trees to try for each model, with those tried before.")] = 30,
+    study: Annotated[Path | None, typer.Option(help="Where trials are kept; beside --out without one.")] = None,
+) -> None:
+    """Search for better trees, and say what they gain on rows that no trial saw. Stopped, it goes on where it was."""
+    from training.settings import load_settings, read_changes
+    from training.tune_run import run_search
+
+    named = {
+        "data.touchpoints": touchpoints or None,
+        "data.labels": labels,
+        "data.splits": split,
+        "data.stage_history": stage_history,
+        "journey": None if journey is None else str(journey),
+        "fit.seed": seed,
+        "fit.embedder": embedder,
+    }
+    given = {key: value for key, value in named.items() if value is not None}
+    asked = load_settings(config, given | read_changes(change or ()))
+    now = partial(datetime.now, UTC)
+    for gain in run_search(asked, out, trials, study, now, reporter.say, reporter.progress):
+        reporter.say(str(gain))
+    reporter.say(f"trees found in {out}: journeycast train --config {out}")
+
+
+@app.command()
+def retrain(
+    touchpoints: Annotated[
+        list[str],
+        typer.Option("--touchpoints", default_factory=list, help="Parquet, CSV or JSON Lines: files, folders, globs."),
+    ],
+    out: Annotated[Path, typer.Option(help="Bundle folder to write.")],
+    journey: Annotated[Path | None, typer.Option(help="Journey file; the four-stage default without one.")] = None,
+    labels: LabelSource = None,
+    seed: Annotated[int | None, typer.Option(help="Equal seeds give equal results; 0 without one.")] = None,
+    embedder: Annotated[str | None, typer.Option(help=EMBEDDER_HELP)] = None,
+    stage_history: StageHistorySource = None,
+    config: ConfigFile = None,
+    change: Changes = None,
+    stale_after_days: StaleAfterDays = 90.0,
+    allow_leak: AllowedLeaks = None,
+    log_format: LogFormat = "text",
+    quiet: Quiet = False,
+) -> None:
+    """Learn anew, register, and let the gate decide on later rows held out: exit code 0 promoted, 1 not promoted."""
+    from time import perf_counter
+
+    from training.gate_rule import Rule
+    from training.leak_guards import check_allowed
+    from training.retrain import run_retraining
+    from training.settings import load_settings, read_changes
+    from training.stopwatch import Stopwatch
+
+    reporter.speak(log_format, quiet)
+    check_allowed(allow_leak or ())
+    named = {
+        "data.touchpoints": touchpoints or None,
+        "data.labels": labels,
+        "data.stage_history": stage_history,
+        "journey": None if journey is None else str(journey),
+        "fit.seed": seed,
+        "fit.embedder": embedder,
+        "fit.allow_leaks": allow_leak,
+    }
+    given = {key: value for key, value in named.items() if value is not None}
+    asked = load_settings(config, given | read_changes(change or ()))
+    now, stopwatch = partial(datetime.now, UTC), Stopwatch(perf_counter)
+    rule = Rule(stale_after_days=stale_after_days)
+    done = run_retraining(asked, out, rule, now, stopwatch, reporter.say, reporter.progress)
+    for line in (*done.why, *done.run.told(out)):
+        reporter.say(line)
+    sys.exit(0 if done.is_promoted else NOT_PROMOTED)
+
+
+@app.command()
+def promote(
+    challenger: Annotated[str | None, typer.Option(help="A registered version: models:/journeycast/VERSION.")] = None,
+    touchpoints: Annotated[list[str] | None, typer.Option(help="Touchpoints to judge both on.")] = None,
+    champion: Annotated[str, typer.Option(help="Who has the place.")] = "models:/journeycast@champion",
+    labels: LabelSource = None,
+    split: Splits = None,
+    seed: Seed = 0,
+    stale_after_days: StaleAfterDays = 90.0,
+    max_reject_share: RejectShare = 0.05,
+    stage_history: StageHistorySource = None,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Give the place back to the former champion.")] = False,
+) -> None:
+    """Judge challenger and champion on the same rows; the better one serves. Exit code 0 promoted, 1 not promoted."""
+    from features.inputs import read_log, read_recorded
+    from training import tracking
+    from training.gate_rule import Rule
+    from training.label_source import labelled_rows
+    from training.promote import Contender, in_words, judge_at_gate
+    from training.retrain import settle
+
+    if rollback:
+        left, back = tracking.roll_back()
+        reporter.say(f"version {back} is the champion again; version {left} is not")
+        return
+    if challenger is None or not touchpoints:
+        raise BadUsage("nothing_to_judge_on", "give --challenger models:/journeycast/VERSION and --touchpoints")
+    version, held_by = tracking.registered_version(challenger), tracking.registered_version(champion)
+    if version is None or held_by is None:
+        missing = challenger if version is None else champion
+        raise BadUsage("no_model", f"{missing} was not found; register one with journeycast train --register")
+    one, other = (
+        Contender.open(tracking.download_bundle(tracking.version_reference(name))) for name in (version, held_by)
     )
+    frame, rejects, tell = one.model.reader.journey, f"{tracking.REGISTERED_MODEL}-{version}", reporter.say
+    recorded = read_recorded(stage_history, frame, max_reject_share, f"{rejects}.stages.rejects.csv", tell)
+    log = read_log(touchpoints, max_reject_share, f"{rejects}.rejects.csv", recorded, tell, until=datetime.now(UTC))
+    rows = labelled_rows(frame, log, labels, split, max_reject_share, f"{rejects}.labels.rejects.csv", tell)
+    comparison, decision = judge_at_gate(one, other, log, rows, seed, Rule(stale_after_days=stale_after_days))
+    why = in_words(comparison, decision)
+    settle(version, why, decision.is_promoted)
+    for line in why:
+        reporter.say(line)
+    sys.exit(0 if decision.is_promoted else NOT_PROMOTED)
 
 
 @app.command()
@@ -164,38 +324,50 @@ def evaluate(
     bundle: BundleReference,
     touchpoints: TouchpointSource,
     labels: Annotated[str, typer.Option("--labels", help="Labels or a CRM's stage history.")],
-    out: Annotated[Path, typer.Option(help="Folder for metrics.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json, card.html and its pictures.")],
     split: Splits = None,
     seed: Seed = 0,
     max_reject_share: RejectShare = 0.05,
     stage_history: StageHistorySource = None,
+    log_format: LogFormat = "text",
+    quiet: Quiet = False,
 ) -> None:
     """Judge a bundle on labelled rows, beside prevalence and recency."""
     import json
 
-    from features.embedder import Embedder
+    from features.inputs import read_log, read_recorded
     from models.bundle import load_bundle
     from training.evaluate import is_stage_judged, judge_model
+    from training.findings import Findings
+    from training.influence import measure_influence
+    from training.label_source import labelled_rows
+    from training.model_card import judged_given, write_card
     from training.verdict_table import verdict_table
 
+    reporter.speak(log_format, quiet)
     loaded = load_bundle(_bundle_folder(bundle))
     model = loaded.model
     frame = model.reader.journey
-    recorded = _read_recorded(stage_history, frame, max_reject_share, f"{out}/stages.rejects.csv")
-    log = _read_log(touchpoints, max_reject_share, f"{out}/rejects.csv", recorded, until=datetime.now(UTC))
-    rows = _labelled_rows(frame, log, labels, split, max_reject_share, f"{out}/labels.rejects.csv")
-    embedder = None
-    if loaded.embedder_folder:
-        embedder = Embedder.with_cache(loaded.embedder_folder, threads=2, files=loaded.embedder_files)
+    tell = reporter.say
+    recorded = read_recorded(stage_history, frame, max_reject_share, f"{out}/stages.rejects.csv", tell)
+    log = read_log(touchpoints, max_reject_share, f"{out}/rejects.csv", recorded, tell, until=datetime.now(UTC))
+    rows = labelled_rows(frame, log, labels, split, max_reject_share, f"{out}/labels.rejects.csv", tell)
     if rows.stage_by_rule != model.reader.stage_by_rule:
-        _say("These labels and the bundle know the stage by different means (rules, or given): it is not judged.")
+        reporter.say(
+            "These labels and the bundle know the stage by different means (rules, or given): it is not judged."
+        )
     elif not is_stage_judged(model.reader, rows):
-        _say("The bundle's stage model reads what the CRM recorded, and so do these labels: the stage is not judged.")
-    judgement = judge_model(model, log, rows, embedder.embed if embedder else None, seed)
+        reporter.say(
+            "The bundle's stage model reads what the CRM recorded, and so do these labels: the stage is not judged."
+        )
+    embed = _embed_of(loaded)
+    judgement = judge_model(model, log, rows, embed, seed)
     (out / "metrics.json").write_text(
         json.dumps({"model_version": loaded.version, **judgement.metrics()}, indent=1) + "\n"
     )
-    console.print(verdict_table(judgement))
+    findings = Findings(judgement, measure_influence(model, log, rows, embed))
+    write_card(out, model, loaded.version, findings, judged_given(rows, split))
+    reporter.show(verdict_table(judgement), "judgement", judgement.metrics())
 
 
 @app.command("features")
@@ -216,26 +388,45 @@ def market(
     touchpoints: TouchpointSource,
     as_of: Annotated[str, typer.Option(help="Survey what was known at this time, e.g. 2026-01-31T00:00:00Z.")],
     out: Annotated[Path, typer.Option(help="File to write, for --market.")],
+    base_rate: Annotated[
+        list[str] | None,
+        typer.Option(help="How many convert nowadays: 30d=4% for each horizon, or `seen`; forecasts move with it."),
+    ] = None,
     max_reject_share: RejectShare = 0.05,
 ) -> None:
     """Survey the market at a time: one fresher than that of the bundle's training day."""
     import numpy as np
 
     from features.event_log import to_us
+    from features.inputs import read_log
     from features.table_files import find_files
+    from models.base_rates import read_rates
     from models.bundle import load_bundle
-    from models.market_file import write_market
+    from models.market_file import FresherMarket, write_market
     from serving.market_table import market_table
+    from training.base_rate_survey import seen_rates, told_rates
 
     moment = _moment(as_of)
     if out.resolve() in {path.resolve() for path in find_files(touchpoints)}:
         raise BadUsage("out_is_input", f"--out {out} is one of the files to read; name another file")
-    reader = load_bundle(_bundle_folder(bundle)).model.reader
-    log = _read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", None)
+    loaded = load_bundle(_bundle_folder(bundle))
+    model, reader = loaded.model, loaded.model.reader
+    are_seen = base_rate == ["seen"]
+    told = [] if are_seen else read_rates(base_rate or [], model.conversion.horizons_days if model.conversion else ())
+    log = read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", None, reporter.say)
     surveyed = reader.survey(log, np.array([to_us(moment)], dtype=np.int64))
-    write_market(surveyed, reader, out)
-    console.print(market_table(reader, surveyed))
-    _say(f"market in {out}")
+    rates: BaseRates = {}
+    if told:
+        rates = told_rates(model, log, _embed_of(loaded), to_us(moment), told)
+        for column, rate in rates.items():
+            reporter.say(f"{column}: {rate.rate:.2%} was told; the hazard's log-odds move by {rate.shift:+.2f}")
+    elif are_seen:
+        rates, seen = seen_rates(model, log, _embed_of(loaded), to_us(moment))
+        for of in seen:
+            reporter.say(str(of))
+    write_market(FresherMarket(surveyed, rates), reader, out)
+    reporter.show(market_table(reader, surveyed))
+    reporter.say(f"market in {out}")
 
 
 @app.command()
@@ -258,12 +449,15 @@ def score(
     ] = "local",
     max_reject_share: RejectShare = 0.05,
     stage_history: StageHistorySource = None,
+    log_format: LogFormat = "text",
+    quiet: Quiet = False,
 ) -> None:
     """Score a list of customers. A run that was stopped goes on where it was when started again, but for Spark's.
 
     Spark also reads addresses (hdfs://, s3a://) and table:NAME; what has no scheme must be seen by all its workers.
     """
     from features.event_log import to_us
+    from features.inputs import read_recorded, tell_read, touchpoint_sources
     from features.snapshots_file import read_snapshots
     from features.table_files import find_files
     from serving.memory_plan import read_memory
@@ -271,6 +465,7 @@ def score(
     from serving.score_list import Order, score_list
     from serving.scorer import Scorer
 
+    reporter.speak(log_format, quiet)
     if (as_of is None) == (snapshots is None):
         raise BadUsage("as_of_or_snapshots", "give either --as-of TIME or --snapshots FILE")
     if engine == "spark":
@@ -286,33 +481,37 @@ def score(
     if to_table:
         from serving.score_table import scores_file, shown_address, write_table
     file = scores_file(out) if to_table else Path(out)
-    files, fetch = _sources(touchpoints, query)
+    files, fetch = touchpoint_sources(touchpoints, query)
     other_files = [file for source in (snapshots, stage_history) if source for file in find_files(source)]
     check_output(file, [*files, *other_files, *([market] if market else [])])
     moment_us, memory_bytes = None if as_of is None else to_us(_moment(as_of)), read_memory(memory)
     scorer = Scorer.load(_bundle_folder(bundle), threads=2, market=market)
-    recorded = _read_recorded(stage_history, scorer.journey, max_reject_share, f"{file}.stages.rejects.csv")
+    reject_file = f"{file}.stages.rejects.csv"
+    recorded = read_recorded(stage_history, scorer.journey, max_reject_share, reject_file, reporter.say)
     pairs = read_snapshots(snapshots) if snapshots else None
     order = Order(
         files, moment_us, pairs, other_files, reasons, max_reject_share, memory_bytes, fetch=fetch, recorded=recorded
     )
-    with _progress() as report:
+    with reporter.progress() as report:
         manifest = score_list(scorer, order, file, compare, report)
-    _tell_read(**manifest["touchpoints"], reject_file=f"{file}.rejects.csv")
+    tell_read(manifest["touchpoints"], f"{file}.rejects.csv", reporter.say)
     if to_table:
         write_table(file, out)
         file.unlink()
-    _say(f"{manifest['rows']:,} scores by model {scorer.model_version} in {shown_address(out) if to_table else out}")
+    reporter.say(
+        f"{manifest['rows']:,} scores by model {scorer.model_version} in {shown_address(out) if to_table else out}"
+    )
 
 
 def _score_on_spark(bundle: Path, market: Path | None, order: ClusterOrder, out: str) -> None:
+    from features.inputs import tell_read
     from serving.scorer import Scorer
     from serving.spark import open_session, score_on_cluster
 
     scorer = Scorer.load(bundle, market=market)
     manifest = score_on_cluster(open_session(), scorer, bundle, market, order, out)
-    _tell_read(**manifest["touchpoints"], reject_file=f"{out}.rejects.csv")
-    _say(f"{manifest['rows']:,} scores by model {scorer.model_version} in the folder {out}")
+    tell_read(manifest["touchpoints"], f"{out}.rejects.csv", reporter.say)
+    reporter.say(f"{manifest['rows']:,} scores by model {scorer.model_version} in the folder {out}")
 
 
 @app.command()
@@ -323,9 +522,9 @@ def serve(
     market: MarketFile = None,
 ) -> None:
     """Answer POST /score until stopped."""
-    import serving.service
+    import serving.launch
 
-    serving.service.serve(_bundle_folder(bundle), host, port, market)
+    serving.launch.serve(_bundle_folder(bundle), host, port, market)
 
 
 @app.command()
@@ -336,7 +535,7 @@ def make_key(name: Annotated[str, typer.Argument(help="Who will use it, e.g. crm
 
     key = make()
     line = entry(name, key)
-    _say(f"Give the key to {name}; it is shown this once. The line goes into JOURNEYCAST_SERVE_KEY_FILE.")
+    reporter.say(f"Give the key to {name}; it is shown this once. The line goes into JOURNEYCAST_SERVE_KEY_FILE.")
     print(key, line, sep="\n")
 
 
@@ -351,164 +550,13 @@ def demo(
     serving.demo.run(out, customers)
 
 
-def _say(line: str | Text) -> None:
-    """Print a line that may hold names of files and columns: nothing in it is markup, and no end of line is added."""
-    console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
-
-
-def _read_log(
-    source: list[str],
-    max_reject_share: float,
-    reject_file: str,
-    recorded: pl.DataFrame | None,
-    until: datetime | None = None,
-) -> EventLog:
-    """What is known by `until`, with what a CRM `recorded`: a row of the future would make open windows look over."""
-    from features.event_log import EventLog
-    from features.touchpoints import drop_duplicates, known_by, read_touchpoints
-
-    _make_folder(Path(reject_file).parent)
-    read = read_touchpoints(source, max_reject_share, reject_file)
-    _forget_older(reject_file, read.rejects)
-    counts = (read.rows_read, read.frame.height, read.duplicates_dropped, read.rejects.height)
-    _tell_read(*counts, read.ignored_columns, reject_file)
-    whole = read.frame if recorded is None else drop_duplicates(read.frame.vstack(recorded))
-    frame = whole if until is None else known_by(whole, until)
-    if frame.height < whole.height:
-        _say(f"{whole.height - frame.height:,} touchpoints lie in the future and are left out")
-    return EventLog.from_frame(frame)
-
-
-def _read_recorded(
-    source: str | None, journey: Journey, max_reject_share: float, reject_file: str, is_training: bool = False
-) -> pl.DataFrame | None:
-    """The stages that a CRM recorded, as rows of the touchpoint table; None where none are given."""
-    if source is None:
+def _embed_of(bundle: Bundle) -> Embed | None:
+    """The bundle's own embedder, with the machine's vector cache; None where no text is read."""
+    if bundle.embedder_folder is None:
         return None
-    from features.stage_history_file import as_touchpoints, read_stage_history, unknown_stages
-
-    _make_folder(Path(reject_file).parent)
-    read = read_stage_history(source, max_reject_share, reject_file)
-    _forget_older(reject_file, read.rejects)
-    _say(f"{read.rows_read:,} recorded stages read, {_rejected(read.rejects.height, reject_file)}")
-    if unknown := unknown_stages(read.frame, journey.stages):
-        told = f"the stage history holds stages that the journey does not know: {', '.join(unknown[:10])}"
-        if is_training:
-            known = ", ".join(journey.stages)
-            raise BadData(
-                "unknown_stage", f"{told}; it knows {known}: give a --journey file whose stages are the CRM's"
-            )
-        _say(f"{told}; they count as touchpoints that training never saw")
-    return as_touchpoints(read.frame)
-
-
-def _forget_older(reject_file: str, rejects: pl.DataFrame) -> None:
-    """An older run's rejects are not this one's."""
-    if not rejects.height:
-        Path(reject_file).unlink(missing_ok=True)
-
-
-def _sources(touchpoints: list[str], query: str | None) -> tuple[list[Path], Callable[[Path], None] | None]:
-    """The files to read, and what fetches the query's rows where a database is asked."""
-    from features.table_files import find_files
-
-    if query is None:
-        return find_files(touchpoints), None
-    from features.postgresql import fetch_query, is_address
-
-    if len(touchpoints) != 1 or not is_address(touchpoints[0]):
-        raise BadUsage(
-            "query_without_database", "--query needs --touchpoints postgresql://… and no other --touchpoints"
-        )
-    return [], partial(fetch_query, touchpoints[0], query)
-
-
-def _tell_read(
-    rows_read: int,
-    touchpoints: int,
-    duplicates_dropped: int,
-    rejected: int,
-    ignored_columns: Sequence[str],
-    reject_file: str,
-    reject_codes: dict[str, int] | None = None,
-) -> None:
-    del reject_codes  # they stand in the file
-    _say(
-        f"{rows_read:,} rows read: {touchpoints:,} touchpoints, "
-        f"{duplicates_dropped:,} duplicates dropped, {_rejected(rejected, reject_file)}"
-    )
-    if ignored_columns:
-        _say(f"columns that are no part of the contract, ignored: {', '.join(ignored_columns)}")
-
-
-def _rejected(rows: int, reject_file: str) -> str:
-    return f"{rows:,} rejected" + (f" (see {reject_file})" if rows else "")
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadEnvironment("out_unwritable", f"{folder} cannot be made: {error.strerror}") from None
-
-
-def _labelled_rows(
-    journey: Journey,
-    log: EventLog,
-    labels: str | None,
-    split: list[str] | None,
-    max_reject_share: float,
-    reject_file: str,
-) -> LabelledRows:
-    import polars as pl
-
-    from features.labels_file import read_labels
-    from features.stage_history_file import StageHistory
-    from training.labels import rows_by_labels, rows_by_rule, rows_by_stage_history
-
-    if labels is None:
-        if split:
-            raise BadUsage("split_without_labels", "--split picks rows of a labels file; give --labels too")
-        return rows_by_rule(journey, log)
-    read = read_labels(labels, max_reject_share, reject_file)
-    _say(f"{read.rows_read:,} labels read, {_rejected(read.rejects.height, reject_file)}")
-    if isinstance(read, StageHistory):
-        if split:
-            raise BadUsage("split_of_stage_history", "a stage history has no split column; leave --split out")
-        return rows_by_stage_history(journey, log, read.frame)
-    if read.frame.is_empty():
-        raise BadData("no_labels", f"{labels} holds no label that can be used; expected customer_id, as_of and a label")
-    chosen = read.frame.filter(pl.col("split").is_in(split)) if split else read.frame
-    if chosen.is_empty():
-        splits = sorted(read.frame["split"].drop_nulls().unique())
-        found = ", ".join(splits[:10]) + (f" and {len(splits) - 10} more" if len(splits) > 10 else "") or "none"
-        raise BadUsage("no_such_split", f"no label has split {' or '.join(split or [])}; the labels hold: {found}")
-    return rows_by_labels(journey, log, chosen)
-
-
-def _tell_left_out(journey: Journey, log: EventLog, rows: LabelledRows) -> None:
-    for reason, count in rows.left_out.items():
-        if count:
-            _say(f"left out: {count:,} {reason}")
-    if not rows.horizons_days:
-        actions = " or ".join(journey.conversion.actions)
-        near = [name for action in journey.conversion.actions for name in get_close_matches(action, log.actions, n=1)]
-        _say(f"No touchpoint has the action {actions}, and no label says who converted: only the stage is learnt.")
-        _say(f"Did you mean {near[0]}?" if near else "Check [conversion] in the journey file.")
-
-
-def _embedder(source: str, log: EventLog) -> tuple[Path, Embedder] | tuple[None, None]:
-    if source == "none" or not log.texts:
-        return None, None
     from features.embedder import Embedder
-    from training.embedder_export import exported_embedder
 
-    folder = exported_embedder(source)
-    return folder, Embedder.with_cache(folder, threads=2)
-
-
-def _watched(embedder: Embedder, report: Callable[[str, int, int], None]) -> Embed:
-    return lambda texts: embedder.embed(texts, lambda done, total: report("Embedding messages", done, total))
+    return Embedder.with_cache(bundle.embedder_folder, threads=2, files=bundle.embedder_files).embed
 
 
 def _bundle_folder(reference: str) -> Path:
@@ -530,6 +578,7 @@ def _moment(as_of: str) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError:
         raise BadUsage("bad_time", "--as-of is in UTC before year 1 or after year 9999") from None
+<<<<<<< HEAD
 
 
 @contextmanager
@@ -558,3 +607,5 @@ class _Rate(ProgressColumn):
 
 if __name__ == "__main__":  # spark-submit takes a file
     main()
+=======
+>>>>>>> main

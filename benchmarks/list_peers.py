@@ -1,12 +1,13 @@
 """The peers' ways to score a list from one file of touchpoints, each in a process of its own.
 
-Both compute the counts, sums, firsts and lasts of each kind that a group_by expresses well, a part of what this program
+They compute counts, sums, firsts and lasts of each kind that a group_by expresses well, a part of what this program
 computes, and predict with the very trees of the bundle, on as many columns as those look at.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -17,7 +18,9 @@ import pandas as pd
 import polars as pl
 
 from features.event_log import DAY_US
+from features.vocabulary import OTHER, PAIR_CUT, Kind
 from models.bundle import load_bundle
+from models.stage import StageModel
 from models.trees import Trees
 
 WINDOWS_DAYS = (1, 7, 30, 90, 365)
@@ -45,9 +48,7 @@ def by_tutorial(touchpoints: Path, bundle: Path, as_of_us: int) -> int:
 
 
 def by_polars(touchpoints: Path, bundle: Path, as_of_us: int) -> int:
-    """Polars: all features in one group_by, with all threads, and LightGBM's own predict with all threads."""
-    age_us = as_of_us - pl.col("occurred_at").dt.epoch("us")
-    frame = pl.scan_parquet(touchpoints).unique().with_columns(age_days=age_us / DAY_US).filter(pl.col("age_days") >= 0)
+    """Polars as it is usually used: some 240 counts, sums, firsts and lasts."""
     values = {kind: pl.scan_parquet(touchpoints).select(kind).unique().collect()[kind].to_list() for kind in KINDS}
     chosen = {"any": pl.lit(True)} | {f"{k} {v}": pl.col(k).eq_missing(v) for k in KINDS for v in values[k]}
     aggregates: list[pl.Expr] = []
@@ -57,11 +58,57 @@ def by_polars(touchpoints: Path, bundle: Path, as_of_us: int) -> int:
         aggregates += [is_kind.sum().alias(f"{name} ever") if name != "any" else pl.len().alias("any ever")]
         aggregates += [age.min().alias(f"{name} last"), age.max().alias(f"{name} first")]
         aggregates += [pl.col("value").filter(is_kind).sum().alias(f"{name} value")]
-    features = frame.group_by("customer_id").agg(aggregates).collect()
-    matrix = features.drop("customer_id").cast(pl.Float32).to_numpy()
+    return _predicted(_rows(touchpoints, as_of_us).group_by("customer_id").agg(aggregates), bundle)
+
+
+def by_polars_alike(touchpoints: Path, bundle: Path, as_of_us: int) -> int:
+    """Polars with what it can express of this program's features: of all kinds windows, decayed counts, values, ages.
+
+    Left out are the measures of order (sessions, gaps, steps, answers), the market, the second view of the history that
+    the stage model has, and the line on ranks.
+    """
+    vocabulary = load_bundle(bundle).model.reader.vocabulary
+    spans, age, value = vocabulary.spans, pl.col("age_days"), pl.col("value")
+    kinds = {f"kind{i}": chosen for i, kind in enumerate(vocabulary.kinds) if (chosen := _chosen(kind)) is not None}
+    windows = {f"within{days}": age < days for days in {*spans.windows_days, 30}}
+    weights = {f"weight{days}": (age * (-math.log(2) / days)).exp() for days in spans.half_lives_days}
+    aggregates: list[pl.Expr] = []
+    for name in kinds:
+        of_kind = pl.col(name)
+        measures = [(of_kind & pl.col(f"within{days}")).sum() for days in spans.windows_days]
+        measures += [of_kind.sum(), age.filter(of_kind).min(), age.filter(of_kind).max()]
+        measures += [pl.col(f"weight{days}").filter(of_kind).sum() for days in spans.half_lives_days]
+        measures += [value.filter(of_kind & pl.col("within30")).sum(), value.filter(of_kind).sum()]
+        measures += [value.filter(of_kind).mean(), value.filter(of_kind).last()]
+        aggregates += [measure.alias(f"{name} {i}") for i, measure in enumerate(measures)]
+    rows = _rows(touchpoints, as_of_us).with_columns(**kinds, **windows, **weights)
+    return _predicted(rows.group_by("customer_id").agg(aggregates), bundle)
+
+
+def _rows(touchpoints: Path, as_of_us: int) -> pl.LazyFrame:
+    age_us = as_of_us - pl.col("occurred_at").dt.epoch("us")
+    return pl.scan_parquet(touchpoints).unique().with_columns(age_days=age_us / DAY_US).filter(pl.col("age_days") >= 0)
+
+
+def _chosen(kind: Kind) -> pl.Expr | None:
+    match kind.family:
+        case "any":
+            return pl.lit(True)
+        case "actor" | "channel" | "action" | "campaign" if kind.name != OTHER:
+            return pl.col(kind.family).eq_missing(kind.name)
+        case "channel and action":
+            channel, action = kind.name.split(PAIR_CUT)
+            return pl.col("channel").eq_missing(channel) & pl.col("action").eq_missing(action)
+    return None
+
+
+def _predicted(features: pl.LazyFrame, bundle: Path) -> int:
+    """How many customers: their features computed, and both models asked by LightGBM, with all threads."""
+    frame = features.collect()
+    matrix = frame.drop("customer_id").cast(pl.Float32).to_numpy()
     for trees in _trees(bundle):
         lgb.Booster(model_str=trees.text).predict(_widened(matrix, len(trees.columns)), num_threads=0)
-    return features.height
+    return frame.height
 
 
 def peak_bytes() -> int:
@@ -72,7 +119,7 @@ def peak_bytes() -> int:
 
 def _trees(bundle: Path) -> list[Trees]:
     model = load_bundle(bundle).model
-    stage = [] if model.stage is None or model.stage.trees is None else [model.stage.trees]
+    stage = [model.stage.trees] if isinstance(model.stage, StageModel) and model.stage.trees is not None else []
     return stage + ([] if model.conversion is None else [hazard.trees for hazard in model.conversion.hazards])
 
 
@@ -82,7 +129,7 @@ def _widened(features: np.ndarray, columns: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    contender = {"tutorial": by_tutorial, "polars": by_polars}[sys.argv[1]]
+    contender = {"tutorial": by_tutorial, "polars": by_polars, "polars alike": by_polars_alike}[sys.argv[1]]
     started = time.perf_counter()
     customers = contender(Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
     took = {"seconds": time.perf_counter() - started, "cpu_seconds": time.process_time(), "customers": customers}

@@ -263,7 +263,7 @@ def _room_for_history(transitions: int, spans: SpansUs) -> History:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _is_in_order(customer: Int64s, as_of_us: Int64s) -> bool:
     for row in range(1, len(customer)):
         if customer[row] < customer[row - 1]:

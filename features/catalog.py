@@ -133,7 +133,7 @@ def _step(before: str, after: str) -> Feature:
 
 
 def _features_of(kind: Kind, spans: Spans) -> list[Feature]:
-    words = _words(kind)
+    words = kind_words(kind)
     counts = [
         Feature(f"{words}{KIND_CUT}times {_within(days)}", "touchpoints", f"How often {_within(days)} before as_of.")
         for days in (*spans.windows_days, EVER)
@@ -158,7 +158,8 @@ def _within(days: float) -> str:
     return "ever" if days == EVER else f"in {days:g} day{'' if days == 1 else 's'}"
 
 
-def _words(kind: Kind) -> str:
+def kind_words(kind: Kind) -> str:
+    """What a kind of touchpoint is called, in the names of its features."""
     match kind.family:
         case "any":
             return "any touchpoint"

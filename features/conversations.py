@@ -50,7 +50,7 @@ class Messages:
 
     def needed(self, log: EventLog) -> Int64s:
         """Indices into `log.texts` of every message that some row reads, sorted."""
-        events = np.unique(np.concatenate([self.own.ravel(), self.company.ravel()]))
+        events = np.concatenate([self.own.ravel(), self.company.ravel()])
         return np.unique(log.text[events[events >= 0]]).astype(np.int64)
 
 

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +38,8 @@ CARD_FILE: Final = "embedder.json"
 CHARACTERS_PER_TOKEN: Final = 32
 FORMAT_VERSION: Final = 1  # to be raised whenever an export would give other bytes
 TEXTS_PER_CHUNK: Final = 256
+MOST_KEYS: Final = 50_000
+NO_TEXT: Final = b""
 SAMPLE_TEXT: Final = "How long does the delivery take, and what does it cost?"
 LEAST_SAMPLE_COSINE: Final = 0.99
 CPU_FILE: Final = Path("/proc/cpuinfo")
@@ -124,6 +126,7 @@ class Embedder:
         self.threads = threads
         self.texts_computed = self.texts_remembered = 0  # since the start; computed: how often the model was run
         self._files = files
+        self._keys: dict[bytes, bytes] = {}
 
     @staticmethod
     def with_cache(
@@ -175,30 +178,47 @@ class Embedder:
         `progress(done, total)` counts distinct texts. Raises `BadEnvironment` as `load` does.
         """
         vectors = np.zeros((len(texts), self.dimension), np.float32)
-        rows_of: dict[str, list[int]] = {}
+        rows_of: dict[bytes, list[int]] = {}
         for row, text in enumerate(texts):
-            rows_of.setdefault(normalise_text(text, self.max_characters), []).append(row)
-        rows_of.pop("", None)
+            rows_of.setdefault(self._key(text), []).append(row)
+        rows_of.pop(NO_TEXT, None)
         distinct = list(rows_of)
         for start in range(0, len(distinct), TEXTS_PER_CHUNK):
             chunk = distinct[start : start + TEXTS_PER_CHUNK]
-            for text, vector in zip(chunk, self._remembered(chunk), strict=True):
-                vectors[rows_of[text]] = vector
+            for key, vector in self._remembered({key: texts[rows_of[key][0]] for key in chunk}).items():
+                vectors[rows_of[key]] = vector
             if progress is not None:
                 progress(start + len(chunk), len(distinct))
         return vectors
 
-    def _remembered(self, texts: Sequence[str]) -> list[Vectors]:
-        """The vectors of distinct, normalised texts, from the cache as far as it holds them."""
-        if self.cache is None:
-            return self._computed(texts)
-        keys = [text_hash(text) for text in texts]
-        known = self.cache.get_many(keys)
-        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+    def remembers(self, texts: Iterable[str]) -> bool:
+        """Whether the vectors of all these texts are in this process's memory, so that `embed` takes no time."""
+        keys = {self._key(text) for text in texts} - {NO_TEXT}
+        return not keys or (self.cache is not None and self.cache.remembers(keys))
+
+    def _key(self, text: str) -> bytes:
+        """The hash of the normalised text; of the texts last asked about, remembered by their own hash."""
+        as_given = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        key = self._keys.get(as_given)
+        if key is None:
+            normalised = normalise_text(text, self.max_characters)
+            key = text_hash(normalised) if normalised else NO_TEXT
+            if len(self._keys) >= MOST_KEYS:
+                self._keys.clear()
+            self._keys[as_given] = key
+        return key
+
+    def _remembered(self, texts: Mapping[bytes, str]) -> dict[bytes, Vectors]:
+        """The vectors of texts, given by key, from the cache as far as it holds them."""
+        known = {} if self.cache is None else self.cache.get_many(list(texts))
         self.texts_remembered += len(known)
-        made = dict(zip(new, self._computed(list(new.values())), strict=True))
-        self.cache.put_many(made)
-        return [known[key] if key in known else made[key] for key in keys]
+        new = {key: normalise_text(text, self.max_characters) for key, text in texts.items() if key not in known}
+        if new:
+            made = dict(zip(new, self._computed(list(new.values())), strict=True))
+            if self.cache is not None:
+                self.cache.put_many(made)
+            known |= made
+        return known
 
     def _computed(self, texts: Sequence[str]) -> list[Vectors]:
         self.texts_computed += len(texts)

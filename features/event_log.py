@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cached_property
 from itertools import pairwise
 from operator import attrgetter, itemgetter
 from typing import Any, Protocol
@@ -77,10 +78,15 @@ class EventLog:
     campaigns: list[str]
     conversations: list[str]
     texts: list[str]
-    event_ids: list[str | None]
+    event_ids: Sequence[str | None]
 
     def __len__(self) -> int:
         return len(self.occurred_us)
+
+    @cached_property
+    def codes_in(self) -> dict[int, tuple[Any, Any]]:
+        """What the codes stand for in each vocabulary, by its id: worked out once, asked several times a row."""
+        return {}
 
     @classmethod
     def from_frame(cls, frame: pl.DataFrame) -> EventLog:
@@ -113,7 +119,7 @@ class EventLog:
             campaigns=campaigns,
             conversations=conversations,
             texts=frame["text"].drop_nulls().to_list(),
-            event_ids=frame["event_id"].to_list(),
+            event_ids=_Strings(frame["event_id"]),
         )
 
     @classmethod
@@ -167,6 +173,24 @@ class EventLog:
         offsets = np.concatenate([[0], np.cumsum(chosen)]).astype(np.int64)[self.offsets]
         return self._taking(np.flatnonzero(chosen), offsets, self.customer_ids)
 
+    def histories(self, customer: Int64s, as_of_us: Int64s) -> EventLog:
+        """A log of its own for some (customer, as_of): history `i` holds what was known of `customer[i]` by then.
+
+        `customer` indexes this log's customers, -1 for one without touchpoints; strings stay encoded as they are.
+        """
+        parts = [self._known(*asked) for asked in zip(customer.tolist(), as_of_us.tolist(), strict=True)]
+        rows = np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+        offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+        ids = ["" if c < 0 else self.customer_ids[c] for c in customer]
+        return self._taking(rows, offsets, ids)
+
+    def _known(self, customer: int, as_of_us: int) -> Int64s:
+        if customer < 0:
+            return np.zeros(0, dtype=np.int64)
+        start, stop = self.offsets[customer], self.offsets[customer + 1]
+        known: Int64s = start + np.flatnonzero(is_known(self.known_us[start:stop], as_of_us))
+        return known
+
     def _taking(self, rows: Int64s, offsets: Int64s, customer_ids: list[str]) -> EventLog:
         columns = (
             "occurred_us",
@@ -183,7 +207,7 @@ class EventLog:
             self,
             customer_ids=customer_ids,
             offsets=offsets,
-            event_ids=[self.event_ids[row] for row in rows],
+            event_ids=list(map(list(self.event_ids).__getitem__, rows)),
             **{column: getattr(self, column)[rows] for column in columns},
         )
 
@@ -201,12 +225,28 @@ def has_known(log: EventLog, touchpoints: Bools, customer: Int64s, as_of_us: Int
     return found
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _has_known(offsets, known_us, touchpoints, customer, as_of_us, found):  # type: ignore[no-untyped-def]
     for row in range(len(customer)):
         if customer[row] >= 0:
             for event in range(offsets[customer[row]], offsets[customer[row] + 1]):
                 found[row] |= touchpoints[event] and is_known(known_us[event], as_of_us[row])
+
+
+class _Strings(Sequence[str | None]):
+    """A column of strings of which few are asked for: as Python's they would take longer than all features."""
+
+    def __init__(self, column: pl.Series) -> None:
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._column[int(at)]
+
+    def __iter__(self) -> Iterator[str | None]:
+        return iter(self._column.to_list())
 
 
 def to_us(moment: datetime) -> int:

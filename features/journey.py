@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,11 +27,12 @@ from features.journey_faults import (
     example_faults,
     frame_faults,
     horizon_faults,
-    plain_faults,
+    journey_place,
     readable_faults,
     reference_faults,
     span_faults,
 )
+from features.toml_file import plain_faults, read_toml
 
 MOST_DAYS = 36_500  # a century: longer windows are typing errors, and microseconds must fit int64
 MOST_SPANS = 20  # each adds a column for every kind of touchpoint
@@ -125,7 +125,7 @@ class Rule(_Part):
         _refuse(evidence_faults([key for key, given in self if given is not None]))
         return self
 
-    @property
+    @cached_property
     def evidence(self) -> Evidence:
         """The touchpoints this rule counts."""
         return Evidence(_optional_set(self.channels), _optional_set(self.actions))
@@ -233,7 +233,7 @@ class Journey(_Part):
         try:
             return cls.model_validate(definition)
         except ValidationError as error:
-            faults = (*plain_faults(error, _KEYS), *readable_faults(definition, _KEYS))
+            faults = (*plain_faults(error, _KEYS, journey_place), *readable_faults(definition, _KEYS))
             raise BadUsage("bad_journey", dict.fromkeys(faults)) from None
 
 
@@ -249,24 +249,11 @@ def load_journey(path: Path | None) -> Journey:
     """
     if path is None:
         return DEFAULT_JOURNEY
+    missing = BadUsage("no_journey", "there is no such file; give a TOML file, or none for the default four stages")
     try:
-        return Journey.from_dict(_read_toml(path))
+        return Journey.from_dict(read_toml(path, missing, "bad_journey"))
     except BadUsage as bad:
         raise BadUsage(bad.code, [f"{path}: {fault}" for fault in bad.faults]) from None
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        if not path.is_file():
-            raise BadUsage("no_journey", "there is no such file; give a TOML file, or none for the default four stages")
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise BadUsage("bad_journey", f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise BadUsage("bad_journey", f"is not UTF-8 text (at line {line}); save it as UTF-8") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise BadUsage("bad_journey", f"is not valid TOML: {error}") from None
 
 
 def _examples(frame: Iterable[Stage]) -> list[tuple[str, tuple[str, ...]]]:

@@ -8,33 +8,12 @@ from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, TypeVar, cast
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from features.toml_file import Keys, Location, listed, located, shown, suggestion
 
 MOST_STAGES = 127  # a stage is stored as int8
-LONGEST_SHOWN = 40
 
-Location = tuple[int | str, ...]
-Keys = Mapping[tuple[str, ...], Sequence[str]]
 Waits = Sequence[tuple[str, str | None]]  # each rule's (stage, after)
 Entry = TypeVar("Entry", bound=Hashable)
-
-
-def plain_faults(error: ValidationError, keys: Keys) -> list[str]:
-    """Say each of pydantic's errors in plain words; an unknown key names its near miss.
-
-    `keys` lists the known keys of each section of the file, by location without list positions.
-    """
-    details = error.errors(include_url=False)
-    meant = {_near_miss(detail["loc"], keys) for detail in details if detail["type"] == "extra_forbidden"}
-    told = [detail for detail in details if detail["type"] != "missing" or detail["loc"] not in meant]
-    return [fault for detail in told for fault in _words(detail, keys)]
-
-
-def suggestion(found: str, known: Sequence[str]) -> str:
-    """The near miss of a name among the known ones, or the known ones where none is near."""
-    near = get_close_matches(found, known, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"expected one of {_listed(known)}"
 
 
 def frame_faults(stages: Sequence[str]) -> Iterator[str]:
@@ -48,7 +27,7 @@ def frame_faults(stages: Sequence[str]) -> Iterator[str]:
             yield f"'{stage}' cannot name a score column; use letters, digits, '_', '-' and inner spaces"
     for folded in repeated(stage.casefold() for stage in stages):
         same = [stage for stage in stages if stage.casefold() == folded]
-        yield f"{_listed(same)} would share the score column 'stage_{folded}'; name each stage once"
+        yield f"{listed(same)} would share the score column 'stage_{folded}'; name each stage once"
 
 
 def example_faults(examples: Iterable[tuple[str, Sequence[str]]]) -> Iterator[str]:
@@ -57,8 +36,8 @@ def example_faults(examples: Iterable[tuple[str, Sequence[str]]]) -> Iterator[st
     for stage in dict.fromkeys(stage for example, stage in said if not example):
         yield f"an example of '{stage}' is blank; write what people say in that stage, or leave it out"
     for example in repeated(example for example, _ in said if example):
-        stages = _listed([stage for other, stage in said if other == example])
-        yield f"the example {_shown(example)} is given more than once ({stages}); give each example to one stage, once"
+        stages = listed([stage for other, stage in said if other == example])
+        yield f"the example {shown(example)} is given more than once ({stages}); give each example to one stage, once"
 
 
 def reference_faults(stages: Sequence[str], waits: Waits) -> Iterator[str]:
@@ -123,6 +102,24 @@ def repeated(entries: Iterable[Entry]) -> list[Entry]:
     return [entry for entry, count in Counter(entries).items() if count > 1]
 
 
+def journey_place(location: Location) -> str:
+    """Where in a journey file something stands, in words."""
+    match location:
+        case ():
+            return "the journey"
+        case ("labels", "rules", int(position)):
+            return f"rule {position + 1} of [labels]"
+        case ("labels", "hide"):
+            return "'hide' of [labels]"
+        case ("conversion" | "labels" | "features" as section,):
+            return f"[{section}]"
+        case (*within, int(position)):
+            return f"entry {position + 1} of {journey_place(tuple(within))}"
+        case (*within, key):
+            return f"'{key}' in {journey_place(tuple(within))}"
+    raise AssertionError(location)
+
+
 def _after_faults(stage: str, after: str, stages: Sequence[str], defined: Collection[str]) -> Iterator[str]:
     if after not in stages:
         yield f"comes after an unknown stage '{after}'; {suggestion(after, stages)}"
@@ -159,86 +156,5 @@ def _folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _near_miss(location: Location, keys: Keys) -> Location:
-    near = get_close_matches(str(location[-1]), _known_keys(location, keys), n=1)
-    return (*location[:-1], *near)
-
-
-def _known_keys(location: Location, keys: Keys) -> Sequence[str]:
-    return keys[tuple(part for part in location[:-1] if isinstance(part, str))]
-
-
-def _words(detail: ErrorDetails, keys: Keys) -> list[str]:
-    location, kind = detail["loc"], detail["type"]
-    if kind == "extra_forbidden":
-        key = str(location[-1])
-        return [f"unknown key '{key}' in {_place(location[:-1])}; {suggestion(key, _known_keys(location, keys))}"]
-    if kind == "missing":
-        return [f"{_place(location[:-1])} lacks the key '{location[-1]}'; add it"]
-    if kind == "value_error":
-        return [*_at(location, str(detail["ctx"]["error"]).split("\n"))]
-    return [f"{_place(location)}: expected {_expected(detail)}, found {_shown(detail['input'])}"]
-
-
 def _at(location: Location, faults: Iterable[str]) -> Iterator[str]:
-    place = f"{_place(location)}: " if location else ""
-    return (f"{place}{fault}" for fault in faults)
-
-
-def _place(location: Location) -> str:
-    match location:
-        case ():
-            return "the journey"
-        case ("labels", "rules", int(position)):
-            return f"rule {position + 1} of [labels]"
-        case ("labels", "hide"):
-            return "'hide' of [labels]"
-        case ("conversion" | "labels" | "features" as section,):
-            return f"[{section}]"
-        case (*within, int(position)):
-            return f"entry {position + 1} of {_place(tuple(within))}"
-        case (*within, key):
-            return f"'{key}' in {_place(tuple(within))}"
-    raise AssertionError(location)
-
-
-def _expected(detail: ErrorDetails) -> str:
-    match detail["type"]:
-        case "string_type" | "string_too_short":
-            return "a text that is not empty"
-        case "int_type":
-            return "a whole number"
-        case "bool_type":
-            return "true or false"
-        case "tuple_type":
-            return "a list"
-        case "too_short":
-            return "at least one entry: nothing can match an empty list"
-        case "too_long":
-            return f"at most {detail['ctx']['max_length']} entries"
-        case "model_type" | "model_attributes_type":
-            return "a name, or a table of 'name' and 'examples'" if detail["loc"][0] == "stages" else "a table"
-        case "greater_than_equal":
-            return f"{detail['ctx']['ge']} or more"
-        case "less_than_equal":
-            return f"{detail['ctx']['le']} or less"
-        case _:
-            return detail["msg"].removeprefix("Input should be ")
-
-
-def _shown(found: object) -> str:
-    match found:
-        case dict():
-            return "a table"
-        case list() | tuple():
-            return f"a list of {len(found)}"
-        case bool():
-            return str(found).lower()
-        case str():
-            return repr(found[:LONGEST_SHOWN])
-        case _:
-            return str(found)[:LONGEST_SHOWN]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names)
+    return located(location, faults, journey_place)

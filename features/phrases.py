@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, count, pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from features.aggregate import Float32s
 from features.conversation_turns import RECENT_MESSAGES
-from features.conversations import MOST_MESSAGES, Messages
-from features.event_log import DAY_US, Bools, EventLog, Floats, Int32s, Int64s
+from features.event_log import DAY_US, Bools, EventLog, Floats, Int32s, Int64s, is_known
 from features.vocabulary import RARE_CUSTOMERS, RARE_SHARE
 
+MOST_KNOWN = 20_000  # texts whose phrases are remembered
 MOST_CHARACTERS = 20_000  # of a message: what comes after is a pasted document
 MOST_PHRASES = 5_000
-LATELY_DAYS = 60
+LATELY_US = 60 * DAY_US
 VIEWS = ("own messages", "last own messages", "own messages lately", "messages by the company")
+N_VIEWS = len(VIEWS)
+OWN, LAST, LATELY, BY_COMPANY = range(N_VIEWS)
 _WORD = re.compile(r"\w+|[?!]")
 _GAP = ""  # between two messages; no word is empty
+_NO_CODES = np.zeros(0, dtype=np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +42,22 @@ class Phrases:
     def code(self) -> dict[str, int]:
         """Where each phrase stands in `names`."""
         return {name: code for code, name in enumerate(self.names)}
+
+    def codes(self, text: str) -> Int32s:
+        """The phrases of a text that count, as often as they come; of the texts last asked about, remembered."""
+        key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()  # no text is kept
+        known = self._known.get(key)
+        if known is None:
+            found = [self.code[phrase] for phrase in phrases_of(text) if phrase in self.code]
+            known = np.array(found, dtype=np.int32)
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[key] = known
+        return known
+
+    @cached_property
+    def _known(self) -> dict[bytes, Int32s]:
+        return {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,18 +77,23 @@ class PhraseRows:
         return len(self.offsets) - 1
 
 
-@dataclass(frozen=True, eq=False)
-class ViewedPhrases:
-    """The phrases of the messages in each row's views, before they are counted.
+class ViewedPhrases(NamedTuple):
+    """The messages that rows read, cut into the phrases that count, before those are counted.
 
-    `slots` (views, rows, MOST_MESSAGES) says which text stands at which place of a view, -1 for none, by the places of
-    `Messages.own` and, in the last view, `Messages.company`. Text `i` holds `codes[offsets[i]:offsets[i + 1]]`, each as
-    often as it is said.
+    Text `i` of the log holds `codes[cuts[i]:cuts[i + 1]]`, each as often as it is said; nothing where no row reads it.
+    The others are the log's columns, `unread` those of its touchpoints that no row may read, and the rows themselves.
     """
 
-    slots: Int64s
-    offsets: Int64s
+    cuts: Int64s
     codes: Int32s
+    offsets: Int64s
+    occurred_us: Int64s
+    known_us: Int64s
+    is_company: Bools
+    text: Int32s
+    unread: Bools
+    customer: Int64s
+    as_of_us: Int64s
 
 
 def phrases_of(text: str) -> list[str]:
@@ -100,37 +126,36 @@ def learn_phrases(log: EventLog, usable: Bools) -> Phrases:
     return Phrases(tuple(names), np.log((1 + customers) / (1 + holding)) + 1)
 
 
-def phrase_rows(log: EventLog, messages: Messages, as_of_us: Int64s, phrases: Phrases) -> PhraseRows:
+def phrase_rows(viewed: ViewedPhrases, phrases: Phrases) -> PhraseRows:
     """Weigh the phrases of each row's messages, view by view: (1 + ln count) * inverse frequency, at unit length.
 
-    The views are the own messages, the last 3 of them, those of the 60 days before as_of, and the company's messages.
+    The views are all own messages, the last 3 of them, those of the 60 days before as_of, and the company's messages.
 
     Source: Salton and Buckley, "Term-weighting approaches in automatic text retrieval" (1988).
     """
-    viewed = view_phrases(log, messages, as_of_us, phrases)
-    offsets = np.zeros(len(as_of_us) + 1, dtype=np.int64)
-    _measure(viewed.slots, viewed.offsets, viewed.codes, len(phrases.names), offsets[1:])
+    offsets = np.zeros(len(viewed.customer) + 1, dtype=np.int64)
+    _measure(viewed, len(phrases.names), offsets[1:])
     np.cumsum(offsets, out=offsets)
     column, value = np.empty(offsets[-1], dtype=np.int32), np.empty(offsets[-1], dtype=np.float32)
-    _weigh(viewed.slots, viewed.offsets, viewed.codes, phrases.inverse_frequency, offsets, column, value)
+    _weigh(viewed, phrases.inverse_frequency, offsets, column, value)
     return PhraseRows(offsets, column, value, len(VIEWS) * len(phrases.names))
 
 
-def view_phrases(log: EventLog, messages: Messages, as_of_us: Int64s, phrases: Phrases) -> ViewedPhrases:
-    """Cut the messages that some row reads into the phrases that count, each different text once."""
-    texts = messages.needed(log)
-    codes_of: dict[str, Int32s] = {}
-    for text in texts:
-        words = log.texts[text]
-        if words not in codes_of:
-            codes_of[words] = _phrase_codes(words, phrases.code)
-    cut = [codes_of[log.texts[text]] for text in texts]
-    offsets = np.concatenate([[0], np.cumsum([len(codes) for codes in cut])]).astype(np.int64)
-    own, company = (_slots(events, log.text, texts) for events in (messages.own, messages.company))
-    last = np.arange(MOST_MESSAGES) < RECENT_MESSAGES
-    lately = as_of_us[:, None] - log.occurred_us[messages.own] < LATELY_DAYS * DAY_US if len(texts) else own >= 0
-    views = np.stack([own, np.where(last, own, -1), np.where(lately, own, -1), company])
-    return ViewedPhrases(views, offsets, np.concatenate([np.zeros(0, dtype=np.int32), *cut]))
+def view_phrases(log: EventLog, unread: Bools, customer: Int64s, as_of_us: Int64s, phrases: Phrases) -> ViewedPhrases:
+    """Cut the messages that some row reads into the phrases that count, each different text once.
+
+    The rows are customers (-1: not in the log) at their as_of; touchpoints marked `unread` are read by none.
+    """
+    read = np.zeros(len(log), dtype=np.bool_)
+    _mark_read(log.offsets, log.known_us, unread | (log.text < 0), customer, as_of_us, read)
+    cut = [_NO_CODES] * len(log.texts)
+    for text in np.unique(log.text[read]):
+        cut[text] = phrases.codes(log.texts[text])
+    cuts = np.concatenate([[0], np.cumsum([len(codes) for codes in cut])]).astype(np.int64)
+    return ViewedPhrases(
+        cuts, np.concatenate([_NO_CODES, *cut]), log.offsets, log.occurred_us, log.known_us, log.is_company,
+        log.text, unread, customer, as_of_us,
+    )  # fmt: skip
 
 
 def _words(text: str) -> list[str]:
@@ -168,52 +193,81 @@ def _widespread(said: list[Int64s], least: int) -> tuple[list[int], list[int]]:
     return codes[wide].tolist(), customers[wide].tolist()
 
 
-def _phrase_codes(text: str, code_of: dict[str, int]) -> Int32s:
-    return np.array([code_of[phrase] for phrase in phrases_of(text) if phrase in code_of], dtype=np.int32)
-
-
-def _slots(events: Int64s, text: Int32s, texts: Int64s) -> Int64s:
-    """Where the text of each message stands in `texts`, -1 for no message."""
-    said = events >= 0
-    slots = np.full(events.shape, -1, dtype=np.int64)
-    slots[said] = np.searchsorted(texts, text[events[said]])
-    return slots
+@njit(cache=True, nogil=True)
+def _mark_read(offsets, known_us, unread, customer, as_of_us, read):  # type: ignore[no-untyped-def]
+    for row in range(len(customer)):
+        if customer[row] >= 0:
+            for event in range(offsets[customer[row]], offsets[customer[row] + 1]):
+                if not unread[event] and is_known(known_us[event], as_of_us[row]):
+                    read[event] = True
 
 
 @njit(cache=True, nogil=True)
-def tally(slots, offsets, codes, counts, seen):  # type: ignore[no-untyped-def]
-    """Count the phrases of one view of one row in `counts`, zero before; returns how many, listed first in `seen`."""
+def messages_in_view(viewed, view, row, events):  # type: ignore[no-untyped-def]
+    """Fill `events` with the messages of one view of one row, newest first; returns how many there are."""
+    count = 0
+    customer, now = viewed.customer[row], viewed.as_of_us[row]
+    if customer < 0:
+        return count
+    for event in range(viewed.offsets[customer + 1] - 1, viewed.offsets[customer] - 1, -1):
+        if viewed.text[event] < 0 or viewed.unread[event] or not is_known(viewed.known_us[event], now):
+            continue
+        if viewed.is_company[event] != (view == BY_COMPANY):
+            continue
+        if view == LATELY and now - viewed.occurred_us[event] >= LATELY_US:
+            break
+        events[count] = event
+        count += 1
+        if view == LAST and count == RECENT_MESSAGES:
+            break
+    return count
+
+
+@njit(cache=True, nogil=True)
+def most_messages(viewed):  # type: ignore[no-untyped-def]
+    """No view of any row has more messages."""
+    most = 0
+    for customer in viewed.customer:
+        if customer >= 0:
+            most = max(most, viewed.offsets[customer + 1] - viewed.offsets[customer])
+    return most
+
+
+@njit(cache=True, nogil=True)
+def tally(viewed, events, counts, seen):  # type: ignore[no-untyped-def]
+    """Count the phrases of some messages in `counts`, zero before; returns how many, listed first in `seen`."""
     different = 0
-    for slot in slots:
-        if slot >= 0:
-            for at in range(offsets[slot], offsets[slot + 1]):
-                code = codes[at]
-                if counts[code] == 0:
-                    seen[different] = code
-                    different += 1
-                counts[code] += 1
+    for event in events:
+        text = viewed.text[event]
+        for at in range(viewed.cuts[text], viewed.cuts[text + 1]):
+            code = viewed.codes[at]
+            if counts[code] == 0:
+                seen[different] = code
+                different += 1
+            counts[code] += 1
     return different
 
 
 @njit(cache=True, nogil=True)
-def _measure(slots, offsets, codes, n_phrases, lengths):  # type: ignore[no-untyped-def]
+def _measure(viewed, n_phrases, lengths):  # type: ignore[no-untyped-def]
     counts, seen = np.zeros(n_phrases, np.int64), np.empty(n_phrases, np.int32)
-    for view in range(slots.shape[0]):
-        for row in range(slots.shape[1]):
-            different = tally(slots[view, row], offsets, codes, counts, seen)
+    events = np.empty(most_messages(viewed), np.int64)
+    for row in range(len(lengths)):
+        for view in range(N_VIEWS):
+            different = tally(viewed, events[: messages_in_view(viewed, view, row, events)], counts, seen)
             lengths[row] += different
             counts[seen[:different]] = 0
 
 
 @njit(cache=True, nogil=True)
-def _weigh(slots, offsets, codes, inverse_frequency, starts, column, value):  # type: ignore[no-untyped-def]
+def _weigh(viewed, inverse_frequency, starts, column, value):  # type: ignore[no-untyped-def]
     n_phrases = len(inverse_frequency)
     counts, seen = np.zeros(n_phrases, np.int64), np.empty(n_phrases, np.int32)
-    weights = np.empty(n_phrases)
-    for row in range(slots.shape[1]):
+    events, weights = np.empty(most_messages(viewed), np.int64), np.empty(n_phrases)
+    for row in range(len(starts) - 1):
         at = starts[row]
-        for view in range(slots.shape[0]):
-            different = tally(slots[view, row], offsets, codes, counts, seen)
+        for view in range(N_VIEWS):
+            different = tally(viewed, events[: messages_in_view(viewed, view, row, events)], counts, seen)
             squares = 0.0
             for i, code in enumerate(np.sort(seen[:different])):  # in one order, so that sums round alike
                 weights[i] = (1 + np.log(counts[code])) * inverse_frequency[code]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from features.aggregate import Float32s, aggregate
+from features.aggregate import Float32s, aggregate, width
 from features.anchors import Anchors, anchor_catalog, anchor_features
 from features.catalog import Feature, touchpoint_features
 from features.conversations import (
@@ -19,7 +20,7 @@ from features.conversations import (
     pool_messages,
 )
 from features.event_log import Bools, EventLog, Int64s
-from features.phrases import PhraseRows, Phrases, phrase_rows
+from features.phrases import PhraseRows, Phrases, ViewedPhrases, phrase_rows, view_phrases
 from features.stage_records import stage_records
 from features.vocabulary import Vocabulary
 
@@ -38,13 +39,32 @@ class TextVectors:
 class FeatureRows:
     """`features` (rows, columns of `feature_catalog`) and, where text is read, `pools` (rows, pool dimensions).
 
-    `phrases` are there where phrases have been learnt as well.
+    `phrases` are there where phrases have been learnt as well, made of `viewed`.
     """
 
     features: Float32s
     pools: Float32s | None
     messages: Messages | None
     phrases: PhraseRows | None = None
+    viewed: ViewedPhrases | None = None
+
+
+class Alike(NamedTuple):
+    """Rows of the same questions with other touchpoints hidden.
+
+    `differs` (rows,) says which may differ from them, `says_the_same` that none does in what was said.
+    """
+
+    rows: FeatureRows
+    differs: Bools
+    says_the_same: bool
+
+
+def alike_but_for(rows: FeatureRows, touchpoints: Bools, log: EventLog, customer: Int64s) -> Alike:
+    """Of these rows those that have one of the `touchpoints` of the log are to be made anew."""
+    before = np.concatenate([[0], np.cumsum(touchpoints)])[log.offsets]
+    having = np.diff(before, append=0) > 0  # one entry more, for -1: nobody
+    return Alike(rows, having[customer], bool((log.text[touchpoints] < 0).all()))
 
 
 def feature_catalog(vocabulary: Vocabulary, reads_text: bool, example_stages: Sequence[str] = ()) -> list[Feature]:
@@ -62,24 +82,36 @@ def build_rows(
     embed: Embed | None,
     anchors: Anchors | None,
     phrases: Phrases | None = None,
+    alike: Alike | None = None,
 ) -> FeatureRows:
     """Build the feature rows from what was known at each row's as_of and is not `hidden`.
 
     `customer` indexes the log's customers, -1 for one without touchpoints. The conversation is left out where `embed`
-    and `anchors`, which that embedded, are None; the `phrases` are those that training has learnt.
+    and `anchors`, which that embedded, are None; the `phrases` are those that training has learnt. From rows that are
+    `alike` is taken what is equal.
     """
-    touchpoints = aggregate(log, vocabulary, hidden, customer, as_of_us)
+    if alike is None:
+        touchpoints = aggregate(log, vocabulary, hidden, customer, as_of_us)
+    else:
+        touchpoints, differs = alike.rows.features[:, : width(vocabulary)].copy(), alike.differs
+        touchpoints[differs] = aggregate(log, vocabulary, hidden, customer[differs], as_of_us[differs])
     if embed is None or anchors is None:
         return FeatureRows(touchpoints, None, None)
-    messages = last_messages(log, hidden | stage_records(log, vocabulary.stages), customer, as_of_us)
+    if alike is not None and alike.says_the_same:
+        return replace(alike.rows, features=np.hstack([touchpoints, alike.rows.features[:, width(vocabulary) :]]))
+    unread = hidden | stage_records(log, vocabulary.stages)
+    messages = last_messages(log, unread, customer, as_of_us)
     said = embed_messages(log, messages, embed)
     pools = pool_messages(log, messages, said.texts, said.vectors)
     conversation = message_features(log, messages, said.texts, said.vectors, pools)
     own, recent, _ = np.split(pools, 3, axis=1)
     last = last_own_vectors(log, messages, said.texts, said.vectors)
     likenesses = anchor_features(own, recent, last, anchors)
-    weighed = None if phrases is None else phrase_rows(log, messages, as_of_us, phrases)
-    return FeatureRows(np.hstack([touchpoints, conversation, likenesses]), pools, messages, weighed)
+    rows = FeatureRows(np.hstack([touchpoints, conversation, likenesses]), pools, messages)
+    if phrases is None:
+        return rows
+    viewed = view_phrases(log, unread, customer, as_of_us, phrases)
+    return replace(rows, phrases=phrase_rows(viewed, phrases), viewed=viewed)
 
 
 def embed_messages(log: EventLog, messages: Messages, embed: Embed) -> TextVectors:

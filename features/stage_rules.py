@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from features.event_log import DAY_US, Bools, EventLog, Int64s, is_known
+from features.event_log import DAY_US, Bools, EventLog, Int64s, has_known, is_known
 from features.journey import Evidence, Journey
 from features.stage_records import stage_records
 
@@ -58,12 +58,30 @@ def furthest_stages(journey: Journey, log: EventLog, customer: Int64s, as_of_us:
     return _read(journey, log, customer, as_of_us)[1]
 
 
+def already_converted(journey: Journey, log: EventLog, customer: Int64s, as_of_us: Int64s) -> Bools:
+    """Who is known to have converted by as_of, where only the first conversion counts; else nobody. Shape (rows,)."""
+    if journey.conversion.repeatable:
+        return np.zeros(len(customer), dtype=np.bool_)
+    converting = evidence_rows([Evidence(actions=frozenset(journey.conversion.actions))], log)
+    return has_known(log, converting & ~stage_records(log, journey.stages), customer, as_of_us)
+
+
 def evidence_rows(evidence: Iterable[Evidence], log: EventLog) -> Bools:
     """Touchpoints of the log that belong to any of the evidence. Shape (touchpoints,)."""
     rows = np.zeros(len(log), dtype=np.bool_)
     for part in evidence:
-        rows |= _chosen(log.channels, part.channels)[log.channel] & _chosen(log.actions, part.actions)[log.action]
+        rows |= _of_part(part, log)
     return rows
+
+
+def _of_part(part: Evidence, log: EventLog) -> Bools:
+    if part.channels is None and part.actions is None:
+        return np.ones(len(log), dtype=np.bool_)
+    of_channels = None if part.channels is None else _chosen(log.channels, part.channels)[log.channel]
+    of_actions = None if part.actions is None else _chosen(log.actions, part.actions)[log.action]
+    if of_channels is None or of_actions is None:
+        return of_actions if of_channels is None else of_channels  # type: ignore[return-value]
+    return of_channels & of_actions
 
 
 def _read(journey: Journey, log: EventLog, customer: Int64s, as_of_us: Int64s) -> tuple[Stages, Stages]:
@@ -98,8 +116,8 @@ def _beginning(journey: Journey, log: EventLog) -> _Progress:
     return _Progress(rules, latest_us, np.full(len(journey.stages), NOT_YET, dtype=np.int64))
 
 
-def _chosen(names: list[str], wanted: frozenset[str] | None) -> Bools:
-    return np.array([wanted is None or name in wanted for name in names], dtype=np.bool_)
+def _chosen(names: list[str], wanted: frozenset[str]) -> Bools:
+    return np.array([name in wanted for name in names], dtype=np.bool_)
 
 
 @njit(cache=True, nogil=True)

@@ -14,7 +14,7 @@ import sqlite3
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, TypeVar
@@ -87,6 +87,10 @@ class VectorCache:
                     found[missing[row_key]] = np.frombuffer(blob, "<f4")
             self._remember(found)
         return found
+
+    def remembers(self, hashes: Iterable[bytes]) -> bool:
+        """Whether the vectors of all hashes are in memory."""
+        return all(key in self._memory for key in hashes)
 
     def put_many(self, vectors: Mapping[bytes, Vector]) -> None:
         """Keep these vectors."""

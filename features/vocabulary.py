@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from features.event_log import Bools, EventLog, Floats, Int32s
+from features.event_log import Bools, EventLog, Floats, Int32s, Int64s
 from features.journey import Spans
 from features.stage_records import CHANNEL, stage_action, stage_records
 
@@ -19,6 +19,7 @@ RARE_SHARE = 0.005  # of the customers: a value seen with fewer is pooled
 RARE_CUSTOMERS = 10
 MOST_OF_A_FAMILY = 40
 MOST_TRANSITIONS = 12
+LEAST_LASTING = 0.5  # of the time in which there are campaigns: a shorter one is pooled
 DEFAULT_SPANS = Spans()
 PAIR_CUT = " / "
 
@@ -84,6 +85,14 @@ class Vocabulary:
 
     def codes(self, log: EventLog) -> KindCodes:
         """What this log's codes stand for."""
+        asked, known = log.codes_in.get(id(self), (None, None))
+        if asked is not self:
+            known = self._worked_out(log)
+            log.codes_in[id(self)] = (self, known)
+        assert isinstance(known, KindCodes)
+        return known
+
+    def _worked_out(self, log: EventLog) -> KindCodes:
         # Only channels that pairs are told apart by: of all pairs there may be as many as a hostile caller likes.
         paired = [channel for channel in log.channels if channel in self._pairs]
         row = {channel: i + 1 for i, channel in enumerate(paired)}
@@ -171,7 +180,8 @@ def learn_vocabulary(
 ) -> Vocabulary:
     """Learn the kinds from the touchpoints marked `usable`: those that some training row may know.
 
-    A value that fewer than 0.5 % of the customers (at least 10) have shown is pooled into "(other)". The actions stand
+    A value that fewer than 0.5 % of the customers (at least 10) have shown is pooled into "(other)", and so is a
+    campaign that lasts less than half of the time in which there are campaigns. The actions stand
     in the order in which they usually occur first: by how many of a customer's other actions came before rather than
     after the first of each, on average (Borda 1784), and then by name. The transitions are at most 12, those that most
     customers have shown. What a CRM recorded of the journey's `stages` is no touchpoint.
@@ -187,7 +197,7 @@ def learn_vocabulary(
         seen.frequent(log.action[usable], log.actions.__getitem__), key=lambda name: (usual_place[name], name)
     )
     pairs = seen.frequent(pair_codes(log)[usable], lambda code: pair_name(log, code))
-    campaigns = seen.frequent(log.campaign[usable], log.campaigns.__getitem__)
+    campaigns = seen.frequent(_lasting(log.campaign[usable], log.occurred_us[usable]), log.campaigns.__getitem__)
     said = usable & (log.text >= 0)
     return Vocabulary(
         kinds=(
@@ -235,6 +245,21 @@ class _Seen:
         after = np.repeat(shown_by, shown_by) - 1 - before
         sums, customers = np.bincount(code, before - after, n_codes), np.bincount(code, minlength=n_codes)
         return sums / np.maximum(customers, 1)
+
+
+def _lasting(campaign: Int32s, occurred_us: Int64s) -> Int32s:
+    """The campaigns that last half of the time in which there are any, -1 for the others.
+
+    One that comes and goes is a date by another name, and tells a model what came of those of that date.
+    """
+    some = campaign >= 0
+    if not some.any():
+        return campaign
+    first, last = np.full(campaign.max() + 1, np.inf), np.full(campaign.max() + 1, -np.inf)
+    np.minimum.at(first, campaign[some], occurred_us[some])
+    np.maximum.at(last, campaign[some], occurred_us[some])
+    lasts = last - first >= LEAST_LASTING * np.ptp(occurred_us[some])
+    return np.where(some & lasts[campaign], campaign, NO_KIND).astype(np.int32)
 
 
 def _transitions(seen: _Seen, actions: Int32s, names: list[str], kinds: Iterable[str]) -> tuple[tuple[str, str], ...]:

@@ -29,16 +29,19 @@ from models.calibration import Blend
 from models.conversion import ConversionModel, Hazard
 from models.intervals import VennAbers
 from models.journey_model import JourneyModel, Reader
+from models.learnt_customers import LearntCustomers
 from models.linear_head import LinearHead
 from models.phrase_head import PhraseHead
 from models.rank_line import RankLine
 from models.reliability import UsualRange
 from models.stage import StageModel
+from models.stage_examples import StageByExamples
 from models.trees import Trees
 
 EMBEDDER = "embedder"
 HEAD = ("weights", "intercepts", "silent")
 STAGE = ("classes", "shares", "start", "blend", "decision", "thresholds")
+STAGE_BY_EXAMPLES = ("classes", "columns")
 MARKET = tuple(field.name for field in fields(Market))
 
 Head = TypeVar("Head", LinearHead, PhraseHead)
@@ -177,11 +180,17 @@ def _state_of(model: JourneyModel) -> tuple[dict[str, Any], Arrays, dict[str, st
     if model.reader.phrases is not None:
         arrays["phrases.inverse_frequency"] = model.reader.phrases.inverse_frequency
     arrays |= {f"usual.{name}": getattr(model.usual, name) for name in ("columns", "low", "high")}
+    if model.learnt is not None:
+        arrays["learnt.bits"] = model.learnt.bits
     trees: dict[str, str] = {}
-    if model.stage is not None:
+    if isinstance(model.stage, StageByExamples):
+        state["stage"] = {"by_examples": True}
+        arrays |= {f"stage.{name}": getattr(model.stage, name) for name in STAGE_BY_EXAMPLES}
+    elif model.stage is not None:
         state["stage"] = {}
         arrays |= {f"stage.{name}": getattr(model.stage, name) for name in STAGE}
         _add_heads(arrays, "stage", model.stage)
+        _add_line(arrays, "stage-line", model.stage.line)
         if model.stage.trees is not None:
             _add_trees(arrays, trees, "stage", model.stage.trees)
     if model.conversion is not None:
@@ -247,6 +256,7 @@ def _read_model(state: dict[str, Any], arrays: Arrays, trees: dict[str, str]) ->
         conversion=_read_conversion(state["conversion"], arrays, trees),
         usual=UsualRange(arrays["usual.columns"], arrays["usual.low"], arrays["usual.high"], state["most_outside"]),
         about=state["about"],
+        learnt=LearntCustomers(arrays["learnt.bits"]) if "learnt.bits" in arrays else None,
     )
 
 
@@ -256,13 +266,16 @@ def _read_phrases(names: list[str] | None, arrays: Arrays) -> Phrases | None:
 
 def _read_stage(
     state: dict[str, Any] | None, n_stages: int, arrays: Arrays, trees: dict[str, str]
-) -> StageModel | None:
+) -> StageModel | StageByExamples | None:
     if state is None:
         return None
+    if state.get("by_examples"):
+        return StageByExamples(n_stages, *(arrays[f"stage.{name}"] for name in STAGE_BY_EXAMPLES))
     fitted = _read_trees("stage", arrays, trees) if "trees/stage.txt" in trees else None
     return StageModel(
         n_stages=n_stages,
         trees=fitted,
+        line=_read_line("stage-line", arrays),
         **{name: arrays[f"stage.{name}"] for name in STAGE},
         text_head=_read_head("stage.text", arrays, LinearHead),
         phrase_head=_read_head("stage.phrases", arrays, PhraseHead),

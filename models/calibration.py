@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, log_softmax
 
 from features.event_log import Bools, Floats, Int64s
 
@@ -39,6 +38,17 @@ class Blend:
         return total
 
 
+def sigmoid(log_odds: Floats) -> Floats:
+    """The probability of log-odds, same shape. Not SciPy's: importing that takes half a second."""
+    return np.exp(-np.logaddexp(0.0, -log_odds))
+
+
+def softmax(scores: Floats) -> Floats:
+    """Probabilities that sum to 1 along the last axis, same shape."""
+    shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.asarray(shares / shares.sum(axis=-1, keepdims=True))
+
+
 def fit_sigmoid(raw: Floats, happened: Bools) -> Sigmoid:
     """Fit slope and intercept on raw scores that were predicted out of fold."""
     blend = fit_blend(raw[:, None], happened)
@@ -60,7 +70,7 @@ def fit_blend(raw: Floats, happened: Bools) -> Blend:
 
     def loss(line: Floats) -> tuple[float, Floats]:
         log_odds = scaled @ line[:-1] + line[-1]
-        error = expit(log_odds) - target
+        error = sigmoid(log_odds) - target
         value = float(np.mean(np.logaddexp(0.0, log_odds) - target * log_odds))
         return value, np.append(error @ scaled / len(error), error.mean())
 
@@ -76,8 +86,8 @@ def fit_blend(raw: Floats, happened: Bools) -> Blend:
 def fit_class_blend(raw: Floats, stage: Int64s) -> Floats:
     """One factor, not below 0, on each source of class scores; their sum gives out-of-fold rows the least log loss.
 
-    `raw` has shape (sources, rows, classes). With one source it is the temperature of Guo et al., "On calibration of
-    modern neural networks" (2017).
+    `raw` has shape (sources, rows, classes); a source of zeros has the factor 0. With one source it is the temperature
+    of Guo et al., "On calibration of modern neural networks" (2017).
     """
     rows = np.arange(len(stage))
 
@@ -88,7 +98,8 @@ def fit_class_blend(raw: Floats, stage: Int64s) -> Floats:
         return -float(log_chances[rows, stage].mean()), np.tensordot(raw, error, axes=2) / len(stage)
 
     from scipy.optimize import minimize  # as above
+    from scipy.special import log_softmax
 
-    start = np.full(len(raw), 1.0 / len(raw))
-    factors: Floats = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, 20.0)] * len(raw)).x
+    tells = np.any(raw, axis=(1, 2))
+    factors: Floats = minimize(loss, tells / len(raw), jac=True, method="L-BFGS-B", bounds=[(0.0, 20.0)] * len(raw)).x
     return factors

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from features.aggregate import Float32s
 from features.event_log import Bools, Floats
 from features.rows import FeatureRows
-from models.calibration import Blend
+from models.calibration import Blend, sigmoid
 from models.intervals import VennAbers
 from models.linear_head import LinearHead
 from models.phrase_head import PhraseHead
@@ -64,11 +63,15 @@ class ConversionModel:
             answers.append(self.phrase_head.log_odds(rows.phrases)[:, 0])
         return np.array(answers).reshape(len(answers), len(rows.features)).T
 
-    def probabilities(self, rows: FeatureRows, nothing_known: Bools) -> Floats:
-        """Probability of converting in (as_of, as_of + horizon]. Shape (rows, horizons), rising along a row."""
+    def log_odds(self, rows: FeatureRows, nothing_known: Bools) -> Floats:
+        """Log-odds of each interval's hazard, by the base rates of training. Shape (rows, horizons)."""
         said = self.said(rows)
         log_odds = np.stack([hazard.log_odds(rows.features, said) for hazard in self.hazards], axis=1)
-        return cumulative(expit(np.where(nothing_known[:, None], self.base_log_odds, log_odds)))
+        return np.where(nothing_known[:, None], self.base_log_odds, log_odds)
+
+    def probabilities(self, rows: FeatureRows, nothing_known: Bools) -> Floats:
+        """Probability of converting in (as_of, as_of + horizon]. Shape (rows, horizons), rising along a row."""
+        return cumulative(sigmoid(self.log_odds(rows, nothing_known)))
 
     def bounds(self, probabilities: Floats) -> tuple[Floats, Floats]:
         """Lower and upper bound of each probability, neither falling along a row. Shapes (rows, horizons)."""

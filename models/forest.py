@@ -1,13 +1,14 @@
 """LightGBM's text form as arrays, and the two questions asked of it, compiled.
 
 The library itself takes seconds to import, because it looks for scikit-learn and pandas, and adds 100 MB to each worker
-of the endpoint. Its text is documented by its own reader (src/io/tree.cpp of LightGBM 4): the sums here run in the
-same order, so that scores are equal to the bit.
+of the endpoint. Its text is documented by its own reader (src/io/tree.cpp of LightGBM 4): the sums run in the same
+order, so that scores are equal to the bit.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from numba import njit
 
 from features.aggregate import Float32s
 from features.event_log import Floats, Int64s
+from models.leaf_sums import Splits, rounded_down, sum_leaves
 
 Int8s = npt.NDArray[np.int8]
 
@@ -27,7 +29,8 @@ ZERO_IS_MISSING, NAN_IS_MISSING = 1, 2
 class Nodes(NamedTuple):
     """Trees one after the other. `first_node` and `first_leaf` have one entry a tree, and the end.
 
-    A child below zero is the leaf -child - 1 of the same tree. Counts are of training rows.
+    A child below zero is the leaf -child - 1 of the same tree; another comes after its parent. Counts are of training
+    rows.
     """
 
     first_node: Int64s
@@ -80,10 +83,11 @@ class Forest:
         features = int(header["max_feature_idx"]) + 1
         return cls(int(header["num_tree_per_iteration"]), features, int(leaves.max(initial=1)), nodes)
 
-    def raw_scores(self, rows: Float32s) -> Floats:
-        """Summed leaf values. Shape (rows, classes)."""
+    def raw_scores(self, rows: Float32s, columns: Int64s) -> Floats:
+        """Summed leaf values; `columns` says where in the rows each feature stands. Shape (rows, classes)."""
         scores = np.zeros((len(rows), self.classes))
-        _score(rows, scores, self.nodes)
+        used, splits = self._splits
+        sum_leaves(rows, columns[used], splits, self.nodes.first_leaf, self.nodes.leaf_value, scores)
         return scores
 
     def contributions(self, rows: Float32s) -> Floats:
@@ -93,6 +97,26 @@ class Forest:
         effects = np.zeros((len(rows), self.features + 1))
         _explain(rows, effects, self.nodes, self.depth)
         return effects
+
+    @cached_property
+    def _splits(self) -> tuple[Int64s, Splits]:
+        """The features that are split on, and the splits as `sum_leaves` wants them."""
+        nodes, threshold = self.nodes, rounded_down(self.nodes.threshold)
+        used, value = np.unique(nodes.feature, return_inverse=True)
+        missing, default_left = (nodes.decision >> 2) & 3, (nodes.decision & DEFAULT_LEFT) != 0
+        zero_left = np.where(missing == ZERO_IS_MISSING, default_left, threshold >= 0)
+        leaves = int(np.diff(nodes.first_leaf).max(initial=1))
+        left, right = (np.where(child < 0, -child - 1, child + leaves) for child in (nodes.left, nodes.right))
+        return used, Splits(
+            first=nodes.first_node,
+            value=value,
+            threshold=threshold,
+            zero_left=zero_left,
+            nan_left=np.where(missing == NAN_IS_MISSING, default_left, zero_left),
+            left=left,
+            right=right,
+            leaves=leaves,
+        )
 
 
 def _fields(block: str) -> dict[str, str]:
@@ -109,21 +133,6 @@ def _goes_left(value: float, threshold: float, decision: int) -> bool:
     if (missing == ZERO_IS_MISSING and value == 0.0) or (missing == NAN_IS_MISSING and np.isnan(value)):
         return (decision & DEFAULT_LEFT) != 0
     return bool(value <= threshold)
-
-
-@njit(cache=True, nogil=True)
-def _score(rows: Float32s, scores: Floats, nodes: Nodes) -> None:
-    for row in range(len(rows)):
-        for tree in range(len(nodes.first_node) - 1):
-            start, node = nodes.first_node[tree], 0
-            if nodes.first_node[tree + 1] == start:
-                node = -1  # a single leaf
-            while node >= 0:
-                at = start + node
-                value = np.float64(rows[row, nodes.feature[at]])
-                goes_left = _goes_left(value, nodes.threshold[at], nodes.decision[at])
-                node = nodes.left[at] if goes_left else nodes.right[at]
-            scores[row, tree % scores.shape[1]] += nodes.leaf_value[nodes.first_leaf[tree] - node - 1]
 
 
 @njit(cache=True, nogil=True)

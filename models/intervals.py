@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from features.event_log import Bools, Floats, Int64s
 
@@ -43,18 +42,23 @@ def fit_venn_abers(probability: Floats, happened: Bools) -> VennAbers:
 
 def _fitted_at(yes: Floats, rows: Int64s, at: int, label: float) -> float:
     """The isotonic fit at the `at`-th distinct score, with one more row of that score and this outcome."""
+    from scipy.optimize import isotonic_regression  # most of a second, which scoring need not pay
+
     more = np.arange(len(rows)) == at
     weights = rows + more
     return float(isotonic_regression((yes + label * more) / weights, weights=weights).x[at])
 
 
-def fit_stage_thresholds(probabilities: Floats, stage: Int64s, coverage: float) -> Floats:
+def fit_stage_thresholds(probabilities: Floats, stage: Int64s, is_named: Bools, coverage: float) -> Floats:
     """The least probability at which each class still belongs in the plausible set. Shape (classes,).
 
-    Within each class `coverage` of the rows stay above it (class-conditional conformal prediction: Sadinle, Lei and
-    Wasserman, "Least ambiguous set-valued classifiers", 2019). A class without rows gets 0: it is always plausible.
+    `is_named` (rows, classes) marks the classes that are in a row's set whatever their probability. Within each class
+    `coverage` of the rows stay above the threshold or are named (class-conditional conformal prediction: Sadinle, Lei
+    and Wasserman, "Least ambiguous set-valued classifiers", 2019). It is infinite where naming is enough; a class
+    without rows gets 0: it is always plausible.
     """
-    return np.array([_least(probabilities[stage == k, k], coverage) for k in range(probabilities.shape[1])])
+    scores = np.where(is_named, np.inf, probabilities)
+    return np.array([_least(scores[stage == k, k], coverage) for k in range(probabilities.shape[1])])
 
 
 def _least(own: Floats, coverage: float) -> float:

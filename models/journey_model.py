@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -17,13 +17,17 @@ from features.journey import Journey
 from features.market import Market, survey
 from features.market_features import MARKET_FEATURES, market_features
 from features.phrases import Phrases
-from features.rows import Embed, FeatureRows, build_rows, feature_catalog
+from features.rows import Embed, FeatureRows, alike_but_for, build_rows, feature_catalog
 from features.stage_records import stage_records
 from features.stage_rules import evidence_rows
 from features.vocabulary import Vocabulary
-from models.conversion import ConversionModel
+from models.base_rates import BaseRates, hazard_shifts, moved_bounds
+from models.calibration import sigmoid
+from models.conversion import ConversionModel, cumulative
+from models.learnt_customers import LearntCustomers
 from models.reliability import History, Reliability, UsualRange, judge_reliability
 from models.stage import StageModel
+from models.stage_examples import StageByExamples
 
 
 @dataclass(frozen=True)
@@ -104,8 +108,13 @@ class Reader:
         anchors = None if embed is None else self.anchors(embed)
         read = partial(build_rows, log, self.vocabulary, embed=embed, anchors=anchors, phrases=self.phrases)
         market = market_features(self.market, log, self.vocabulary, self._not_the_markets(log), customer, as_of_us)
-        rows = [_beside(read(hidden, customer, as_of_us), market) for hidden in self._hidden(log)]
-        return Asked(rows[0], rows[-1])
+        always, *from_stage = self._hidden(log)
+        conversion = read(always, customer, as_of_us)
+        rows = _beside(conversion, market)
+        if not from_stage:
+            return Asked(rows, rows)
+        alike = alike_but_for(conversion, from_stage[0] != always, log, customer)
+        return Asked(rows, _beside(read(from_stage[0], customer, as_of_us, alike=alike), market))
 
     def texts_to_embed(self, log: EventLog, customer: Int64s, as_of_us: Int64s) -> list[str]:
         """The messages that `read` would embed for these rows."""
@@ -124,7 +133,7 @@ class Reader:
         from_stage = evidence_rows(self.journey.hidden_evidence(labels_by_rule=self.stage_by_rule), log)
         if hides_record:
             from_stage |= stage_records(log, self.journey.stages)
-        return [always, from_stage]
+        return [always] if np.array_equal(always, from_stage) else [always, from_stage]
 
     def survey(self, log: EventLog, moments_us: Int64s) -> Market:
         """Survey the market of a log as `read` looks at it."""
@@ -144,14 +153,18 @@ def _beside(rows: FeatureRows, market: Float32s) -> FeatureRows:
 class JourneyModel:
     """The fitted state of one training; `stage` or `conversion` is None where it had no such labels.
 
-    `about` says how and on what it was trained, and how well it did; JSON-ready.
+    `about` says how and on what it was trained, and how well it did; JSON-ready. `base_rates`, where known, say how
+    many convert nowadays: every forecast moves to them. `learnt` knows from whom it has learnt; None where nobody has
+    kept that.
     """
 
     reader: Reader
-    stage: StageModel | None
+    stage: StageModel | StageByExamples | None
     conversion: ConversionModel | None
     usual: UsualRange
     about: dict[str, Any]
+    base_rates: BaseRates = field(default_factory=dict)
+    learnt: LearntCustomers | None = None
 
     def forecast(self, asked: Asked) -> Forecast:
         """Answer for rows that `reader` has read."""
@@ -163,11 +176,21 @@ class JourneyModel:
             decided = self.stage.decided(stage, nothing_known)
             plausible = self.stage.plausible(stage, decided)
         if self.conversion is not None:
-            conversion = self.conversion.probabilities(asked.conversion, nothing_known)
+            log_odds = self.conversion.log_odds(asked.conversion, nothing_known)
+            conversion = cumulative(sigmoid(log_odds))
             low, high = self.conversion.bounds(conversion)
             percentile = self.conversion.percentile(conversion[:, 0])
-        reliability = judge_reliability(history, self.usual.unusual(asked.conversion.features))
+            if self.base_rates:  # bounds and ranks are those of the training's rates: they move with the forecast
+                moved = cumulative(sigmoid(log_odds + self.rate_shifts(self.conversion)))
+                low, high = moved_bounds(low, high, conversion, moved)
+                conversion = moved
+        by_examples = isinstance(self.stage, StageByExamples)
+        reliability = judge_reliability(history, self.usual.unusual(asked.conversion.features), by_examples)
         return Forecast(stage, decided, plausible, conversion, low, high, percentile, reliability)
+
+    def rate_shifts(self, conversion: ConversionModel) -> Floats:
+        """What newer base rates add to the log-odds of each interval's hazard, 0 where none are. Shape (horizons,)."""
+        return hazard_shifts(self.base_rates, conversion.horizons_days)
 
     def nothing_known(self, asked: Asked) -> Bools:
         """Rows without a single usable touchpoint. Shape (rows,)."""

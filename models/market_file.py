@@ -1,7 +1,7 @@
 """A market in a file of its own: a survey fresher than the bundle's, for that bundle and those that read alike.
 
-The file is safetensors: the arrays of `Market`, and as bytes the SHA-256 of what the reader tells apart and of all that
-the file holds. It is checked whole before any figure is used.
+The file is safetensors: the arrays of `Market`, and as bytes the base rates of its day (JSON), the SHA-256 of what
+the reader tells apart, and that of all that the file holds. It is checked whole before any figure is used.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +21,38 @@ from safetensors import SafetensorError
 
 from features.errors import BadEnvironment, BadUsage
 from features.market import MOST_MOMENTS, Market, no_market
+from models.base_rates import FARTHEST, LEAST, MOST, BaseRate, BaseRates
 from models.journey_model import Reader
 
-FORMAT = 1
+FORMAT = 2
 FIGURES = tuple(field.name for field in fields(Market))
-READER, CONTENT = "reader_sha256", "content_sha256"
+READER, CONTENT, BASE_RATES = "reader_sha256", "content_sha256", "base_rates"
 MOST_BYTES = 16_000_000  # 64 surveys with 250 kinds take under half a megabyte
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-def write_market(market: Market, reader: Reader, out: Path) -> None:
+@dataclass(frozen=True, eq=False)
+class FresherMarket:
+    """A survey fresher than the bundle's, and how many convert nowadays, where that is known."""
+
+    market: Market
+    base_rates: BaseRates
+
+    @property
+    def version(self) -> str:
+        """A name for the figures: equal names, equal figures."""
+        return _sha256(_figures(self)).hex()[:8]
+
+
+def write_market(fresher: FresherMarket, reader: Reader, out: Path) -> None:
     """Write a market that `reader` has surveyed; an older file stays as it was until the new one is complete.
 
     Raises BadUsage where `out` is a folder, BadEnvironment where the file cannot be written.
     """
     if out.is_dir():
         raise BadUsage("out_folder", f"--out {out} is a folder; name a file in it")
-    arrays: Arrays = {name: np.ascontiguousarray(getattr(market, name)) for name in FIGURES}
-    arrays[READER] = _as_array(reader_sha256(reader))
+    arrays = _figures(fresher) | {READER: _as_array(reader_sha256(reader))}
     arrays[CONTENT] = _as_array(_sha256(arrays))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +61,7 @@ def write_market(market: Market, reader: Reader, out: Path) -> None:
         raise BadEnvironment("out_unwritable", f"{out} cannot be written: {error.strerror}") from None
 
 
-def read_market(path: Path, reader: Reader) -> Market:
+def read_market(path: Path, reader: Reader) -> FresherMarket:
     """Read a market for this reader.
 
     Raises BadUsage where there is none or it is another reader's, BadEnvironment where the file is damaged.
@@ -63,7 +76,7 @@ def read_market(path: Path, reader: Reader) -> Market:
     market = Market(**{name: arrays[name] for name in FIGURES})
     if not _is_sound(market, no_market(reader.vocabulary, reader.journey)):
         raise _damaged(path)
-    return market
+    return FresherMarket(market, _read_rates(arrays[BASE_RATES], path))
 
 
 def reader_sha256(reader: Reader) -> bytes:
@@ -71,11 +84,6 @@ def reader_sha256(reader: Reader) -> bytes:
     kinds = [asdict(kind) for kind in reader.vocabulary.kinds]
     told_apart = [FORMAT, reader.journey.to_dict(), kinds, reader.stage_by_rule]
     return hashlib.sha256(json.dumps(told_apart, sort_keys=True).encode()).digest()
-
-
-def market_version(market: Market) -> str:
-    """A name for the figures: equal names, equal figures."""
-    return _sha256({name: getattr(market, name) for name in FIGURES}).hex()[:8]
 
 
 def _checked_arrays(path: Path) -> Arrays:
@@ -87,9 +95,26 @@ def _checked_arrays(path: Path) -> Arrays:
         arrays: Arrays = safetensors.numpy.load(path.read_bytes())
     except (SafetensorError, ValueError, KeyError):  # the last two: types that NumPy has not
         raise _damaged(path) from None
-    if arrays.keys() != {*FIGURES, READER, CONTENT} or arrays.pop(CONTENT).tobytes() != _sha256(arrays):
+    if arrays.keys() != {*FIGURES, BASE_RATES, READER, CONTENT} or arrays.pop(CONTENT).tobytes() != _sha256(arrays):
         raise _damaged(path)
     return arrays
+
+
+def _figures(fresher: FresherMarket) -> Arrays:
+    arrays: Arrays = {name: np.ascontiguousarray(getattr(fresher.market, name)) for name in FIGURES}
+    rates = {column: asdict(rate) for column, rate in fresher.base_rates.items()}
+    return arrays | {BASE_RATES: _as_array(json.dumps(rates, sort_keys=True).encode())}
+
+
+def _read_rates(told: npt.NDArray[Any], path: Path) -> BaseRates:
+    try:
+        rates = {column: BaseRate(**rate) for column, rate in json.loads(told.tobytes()).items()}
+        sound = all(LEAST <= of.rate <= MOST and abs(of.shift) <= FARTHEST for of in rates.values())
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise _damaged(path) from None
+    if not sound:
+        raise _damaged(path)
+    return rates
 
 
 def _is_sound(market: Market, like: Market) -> bool:
@@ -114,8 +139,8 @@ def _sha256(arrays: Arrays) -> bytes:
     return content.digest()
 
 
-def _as_array(digest: bytes) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(digest, dtype=np.uint8)
+def _as_array(content: bytes) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(content, dtype=np.uint8)
 
 
 def _write_whole(content: bytes, out: Path) -> None:

@@ -7,8 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from features.event_log import Floats
-from features.phrases import VIEWS, PhraseRows, ViewedPhrases, tally
+from features.event_log import Floats, Int64s
+from features.phrases import (
+    BY_COMPANY,
+    N_VIEWS,
+    OWN,
+    PhraseRows,
+    ViewedPhrases,
+    messages_in_view,
+    most_messages,
+    tally,
+)
 
 
 @dataclass(frozen=True)
@@ -29,37 +38,59 @@ class PhraseHead:
         return outputs
 
 
-def phrase_effects(head: PhraseHead, output: int, rows: PhraseRows, viewed: ViewedPhrases) -> tuple[Floats, Floats]:
-    """What each message adds to one output's log-odds, aligned with `Messages.own` and `Messages.company`.
+@dataclass(frozen=True, eq=False)
+class PhraseEffects:
+    """What each message adds: row `i` has the touchpoints `events[offsets[i]:offsets[i + 1]]` of the log."""
+
+    offsets: Int64s
+    events: Int64s
+    effects: Floats
+
+
+def phrase_effects(head: PhraseHead, output: int, rows: PhraseRows, viewed: ViewedPhrases) -> PhraseEffects:
+    """What each message adds to one output's log-odds.
 
     `rows` are the phrases of `viewed`, weighed. A phrase's part is shared by the messages of the view that hold it, by
     how often they do. A row's effects and the head's intercept (in a row without phrases, its `silent`) sum to the
     log-odds.
     """
-    effects = np.zeros(viewed.slots.shape)
-    n_phrases = head.weights.shape[1] // len(VIEWS)
-    weights = head.weights[output]
-    _split(
-        viewed.slots, viewed.offsets, viewed.codes, n_phrases, rows.offsets, rows.column, rows.value, weights, effects
-    )
-    *own, company = effects
-    return np.sum(own, axis=0), company
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    _count(viewed, offsets[1:])
+    np.cumsum(offsets, out=offsets)
+    events, effects = np.empty(offsets[-1], dtype=np.int64), np.zeros(offsets[-1])
+    _split(viewed, rows.offsets, rows.column, rows.value, head.weights[output], offsets, events, effects)
+    return PhraseEffects(offsets, events, effects)
 
 
 @njit(cache=True, nogil=True)
-def _split(slots, offsets, codes, n_phrases, starts, column, value, weights, effects):  # type: ignore[no-untyped-def]
+def _count(viewed, messages):  # type: ignore[no-untyped-def]
+    events = np.empty(most_messages(viewed), np.int64)
+    for row in range(len(messages)):
+        for view in (OWN, BY_COMPANY):
+            messages[row] += messages_in_view(viewed, view, row, events)
+
+
+@njit(cache=True, nogil=True)
+def _split(viewed, starts, column, value, weights, offsets, said, effects):  # type: ignore[no-untyped-def]
+    n_phrases = len(weights) // N_VIEWS
     counts, seen, share = np.zeros(n_phrases, np.int64), np.empty(n_phrases, np.int32), np.empty(n_phrases)
-    for row in range(slots.shape[1]):
-        at = starts[row]
-        for view in range(slots.shape[0]):
-            different = tally(slots[view, row], offsets, codes, counts, seen)
+    events = np.empty(most_messages(viewed), np.int64)
+    for row in range(len(starts) - 1):
+        at, first = starts[row], offsets[row]
+        for view in range(N_VIEWS):
+            messages = messages_in_view(viewed, view, row, events)
+            if view == BY_COMPANY:
+                first = offsets[row + 1] - messages
+            if view in (OWN, BY_COMPANY):
+                said[first : first + messages] = events[:messages]
+            different = tally(viewed, events[:messages], counts, seen)
             for entry in range(at, at + different):
                 code = column[entry] - view * n_phrases
                 share[code] = weights[column[entry]] * value[entry] / counts[code]
-            for rank, slot in enumerate(slots[view, row]):
-                if slot >= 0:
-                    for said in range(offsets[slot], offsets[slot + 1]):
-                        effects[view, row, rank] += share[codes[said]]
+            for rank in range(messages):  # the last own messages and those lately are the first of the own
+                text = viewed.text[events[rank]]
+                for phrase in range(viewed.cuts[text], viewed.cuts[text + 1]):
+                    effects[first + rank] += share[viewed.codes[phrase]]
             counts[seen[:different]] = 0
             at += different
 

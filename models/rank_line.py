@@ -6,6 +6,7 @@ Ranks take away the scale, so that one penalty fits counts, days and amounts ali
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numba import njit
@@ -13,6 +14,7 @@ from numba import njit
 from features.aggregate import Float32s
 from features.event_log import Floats, Int64s
 from models.linear_head import LinearHead
+from models.rank_terms import RankTerms, sum_terms
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,10 @@ class RankLine:
     head: LinearHead
 
     def log_odds(self, features: Float32s) -> Floats:
-        """One column an output. Shape (rows, outputs)."""
-        return self.head.log_odds(self.ranks(features))
+        """What `head` says of the ranks, to the bit. Shape (rows, outputs)."""
+        outputs = np.empty((len(features), len(self.head.intercepts)))
+        sum_terms(features, self.columns, self._terms, self.head.intercepts, self.head.silent, outputs)
+        return outputs
 
     def ranks(self, features: Float32s) -> Float32s:
         """Ranks from -0.5 to 0.5, the middle among ties, 0 where a value is unknown. Shape (rows, columns)."""
@@ -40,12 +44,32 @@ class RankLine:
         base = np.where(np.any(placed, axis=1), self.head.intercepts[0], self.head.silent[0])
         return np.column_stack([placed * self.head.weights[0], base])
 
+    @cached_property
+    def _terms(self) -> RankTerms:
+        columns = [_rank_at_places(values) for values in self.grid]
+        ranked = np.concatenate([placed for _, placed in columns])
+        places = [len(placed) for _, placed in columns]
+        return RankTerms(
+            first=np.cumsum([0, *(len(cuts) for cuts, _ in columns)]),
+            cuts=np.concatenate([cuts for cuts, _ in columns]),
+            added=self.head.weights.T.repeat(places, axis=0) * ranked[:, None],
+            moves=ranked != 0,
+        )
+
 
 def ranks(values: Float32s, grid: Float32s) -> Float32s:
     """Where each value stands in its column's `grid` (columns, points). Shape of `values` (rows, columns)."""
     result = np.zeros_like(values)
     _rank(values, grid, result)
     return result
+
+
+def _rank_at_places(values: Float32s) -> tuple[Float32s, Float32s]:
+    """A column's distinct values, and what `ranks` gives at each place among them and, last, for what is unknown."""
+    cuts, times = np.unique(values, return_counts=True)
+    up_to, place = np.concatenate([[0], np.cumsum(times)]), np.arange(2 * len(cuts) + 1)
+    below, not_above = up_to[place // 2], up_to[place - place // 2]
+    return cuts, np.append((below + not_above) / (2 * len(values)) - 0.5, 0.0).astype(np.float32)
 
 
 @njit(cache=True, nogil=True)
@@ -55,6 +79,19 @@ def _rank(values, grid, result):  # type: ignore[no-untyped-def]
         for column in range(values.shape[1]):
             value = values[row, column]
             if not np.isnan(value):
-                below = np.searchsorted(grid[column], value, side="left")
-                not_above = np.searchsorted(grid[column], value, side="right")
+                below, high = 0, points
+                while below < high:
+                    middle = (below + high) >> 1
+                    if grid[column, middle] < value:
+                        below = middle + 1
+                    else:
+                        high = middle
+                not_above, high = below, points
+                if below < points and grid[column, below] == value:
+                    while not_above < high:
+                        middle = (not_above + high) >> 1
+                        if grid[column, middle] <= value:
+                            not_above = middle + 1
+                        else:
+                            high = middle
                 result[row, column] = (below + not_above) / (2 * points) - 0.5

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from numba import njit
 
 from features.aggregate import Float32s
 from features.event_log import Bools, Floats, Int64s
@@ -26,6 +27,7 @@ class Reliability(StrEnum):
     UNUSUAL = "unusual"
     LITTLE_DATA = "little_data"
     STALE = "stale"
+    STAGE_BY_EXAMPLES = "stage_by_examples"
     OK = "ok"
 
 
@@ -53,8 +55,8 @@ class UsualRange:
         return self._outside(features) > self.most_outside
 
     def _outside(self, features: Float32s) -> Int64s:
-        asked = features[:, self.columns]
-        outside: Int64s = ((asked < self.low) | (asked > self.high)).sum(axis=1)  # NaN is never outside
+        outside = np.empty(len(features), dtype=np.int64)
+        _count_outside(features, self.columns, self.low, self.high, outside)
         return outside
 
 
@@ -70,8 +72,18 @@ def learn_usual_range(features: Float32s, columns: Int64s) -> UsualRange:
     )
 
 
-def judge_reliability(history: History, unusual: Bools) -> list[Reliability]:
-    """One code a row: the first of `Reliability` that applies."""
+@njit(cache=True, nogil=True)
+def _count_outside(features: Float32s, columns: Int64s, low: Floats, high: Floats, outside: Int64s) -> None:
+    for row in range(len(features)):
+        beyond = 0
+        for k in range(len(columns)):
+            value = np.float64(features[row, columns[k]])
+            beyond += (value < low[k]) | (value > high[k])  # NaN is never outside
+        outside[row] = beyond
+
+
+def judge_reliability(history: History, unusual: Bools, stage_by_examples: bool = False) -> list[Reliability]:
+    """One code a row: the first of `Reliability` that applies. `stage_by_examples`: no label has taught the stage."""
     stale = (history.days_since_last > STALE_LEAST_DAYS) & ~(
         history.days_since_last <= STALE_TIMES_OWN_GAP * history.mean_gap_days
     )
@@ -81,6 +93,10 @@ def judge_reliability(history: History, unusual: Bools) -> list[Reliability]:
         unusual,
         history.touchpoints < LITTLE_DATA_TOUCHPOINTS,
         stale,
+        np.full(len(unusual), stage_by_examples),
     ]
     codes = list(Reliability)
-    return [codes[code] for code in np.select(conditions, range(len(conditions)), default=len(conditions))]
+    place = np.full(len(unusual), len(conditions))
+    for code in reversed(range(len(conditions))):
+        place[conditions[code]] = code
+    return [codes[code] for code in place]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import softmax
 
 from features.event_log import Bools, Floats, Int64s
 from features.rows import FeatureRows
+from models.calibration import softmax
 from models.linear_head import LinearHead
 from models.phrase_head import PhraseHead
+from models.rank_line import RankLine
 from models.trees import Trees
 
 COVERAGE = 0.9
@@ -22,14 +23,16 @@ class StageModel:
 
     `classes` holds the journey's index of each class, rising, and `shares` how common each is: the answer where nothing
     is known of a customer. `trees` is None when training saw a single stage. `start` holds the factor of each text head
-    in what the trees start from, `blend` those of the trees and of the start in the calibrated score. `decision` weighs
-    the probabilities when one stage is to be named.
+    in what the trees start from; `line` says anew what the features tell, from their ranks; `blend` holds the factors
+    of the trees, of the start and of the line in the calibrated score. `decision` weighs the probabilities when one
+    stage is to be named.
     """
 
     n_stages: int
     classes: Int64s
     shares: Floats
     trees: Trees | None
+    line: RankLine | None
     start: Floats
     blend: Floats
     decision: Floats
@@ -42,8 +45,9 @@ class StageModel:
         result = np.zeros((len(rows.features), self.n_stages))
         result[:, self.classes] = self.shares
         if self.trees is not None:
-            scores = np.stack([self.trees.raw_scores(rows.features), self._begun(rows)])
-            learnt = class_probabilities(scores, self.blend)
+            begun = self._begun(rows)
+            ranked = np.zeros(begun.shape) if self.line is None else self.line.log_odds(rows.features)
+            learnt = class_probabilities(np.stack([self.trees.raw_scores(rows.features), begun, ranked]), self.blend)
             result[:, self.classes] = np.where(nothing_known[:, None], self.shares, learnt)
         return result
 
@@ -64,9 +68,7 @@ class StageModel:
         """
         least = np.full(self.n_stages, np.inf)
         least[self.classes] = self.thresholds
-        stages = np.arange(self.n_stages)
-        named = (probabilities.argmax(axis=1)[:, None] == stages) | (decided[:, None] == stages)
-        plausible: Bools = (probabilities >= least) | named
+        plausible: Bools = (probabilities >= least) | always_plausible(probabilities, decided)
         return plausible
 
     def _begun(self, rows: FeatureRows) -> Floats:
@@ -79,6 +81,13 @@ class StageModel:
         return weighed_sum(np.array(answers).reshape(len(answers), *nothing.shape), self.start)
 
 
+def always_plausible(probabilities: Floats, decided: Int64s) -> Bools:
+    """The likeliest class of each row and the one that was named. Shape (rows, classes)."""
+    classes = np.arange(probabilities.shape[1])
+    named: Bools = (probabilities.argmax(axis=1)[:, None] == classes) | (decided[:, None] == classes)
+    return named
+
+
 def weighed_sum(scores: Floats, factors: Floats) -> Floats:
     """The sources' scores (sources, rows, classes), each times its factor, summed. Shape (rows, classes)."""
     total = np.zeros(scores.shape[1:])
@@ -89,5 +98,5 @@ def weighed_sum(scores: Floats, factors: Floats) -> Floats:
 
 def class_probabilities(scores: Floats, factors: Floats) -> Floats:
     """Calibrated class probabilities from the sources' scores (sources, rows, classes). Shape (rows, classes)."""
-    probabilities: Floats = softmax(weighed_sum(scores, factors), axis=1)
+    probabilities: Floats = softmax(weighed_sum(scores, factors))
     return probabilities

@@ -27,7 +27,7 @@ class Trees:
 
     def raw_scores(self, features: Float32s) -> Floats:
         """Summed leaf values. Shape (rows,), or (rows, classes) for a multiclass model."""
-        scores = self._forest.raw_scores(features[:, self.columns])
+        scores = self._forest.raw_scores(features, self.columns)
         return scores[:, 0] if self._forest.classes == 1 else scores
 
     def contributions(self, features: Float32s) -> Floats:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-
-from starlette.requests import Request
+from typing import TYPE_CHECKING
 
 from features.errors import BadUsage
 from serving.keys import caller_of, read_keys
@@ -13,6 +12,9 @@ from serving.limits import RateLimit
 from serving.refusal import Refusal
 from serving.settings import Settings
 from serving.signatures import Signed, is_signed, read_secrets, signer_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 
 class Gate:

@@ -118,7 +118,9 @@ def _score(model: Mapping[str, Any] | None) -> Schema:
         columns |= {column: _or_null(PROBABILITY) for column in (name, f"{name}_low", f"{name}_high")}
     columns |= {
         "conversion_percentile": _or_null({"type": "number", "minimum": 0, "maximum": 100}),
-        "reliability": _said(TEXT, "ok, or why to doubt: no_data, little_data, stale, unusual, unknown_vocabulary."),
+        "reliability": _said(
+            TEXT, "ok, or why to doubt: no_data, little_data, stale, unusual, unknown_vocabulary, stage_by_examples."
+        ),
         "model_version": TEXT,
         "reasons": _list_of("Reason"),
         "error": _ref("RowError"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def partition_touchpoints(
     rows_read, codes, ignored = 0, Counter[str](), dict[str, None]()
     customers = _Customers()
     with BlockFile(blocks_file) as written, reject_writer(reject_draft) as rejects:
-        for tables in _flushes(check_files(files, TouchpointRow, REQUIRED)):
+        for tables in _ahead(_flushes(check_files(files, TouchpointRow, REQUIRED))):
             frame = pl.concat([table.frame for table in tables])
             _write_buckets(frame.with_columns(pl.col("actor").fill_null("customer")), buckets, written)
             customers.add(frame["customer_id"])
@@ -119,6 +120,15 @@ def _flushes(tables: Iterator[CheckedTable]) -> Iterator[list[CheckedTable]]:
             waiting = []
     if waiting:
         yield waiting
+
+
+def _ahead(flushes: Iterator[list[CheckedTable]]) -> Iterator[list[CheckedTable]]:
+    """The same, the next being read and checked while one is worked on."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, flushes, None)
+        while (tables := following.result()) is not None:
+            following = pool.submit(next, flushes, None)
+            yield tables
 
 
 def _write_buckets(frame: pl.DataFrame, buckets: int, file: BlockFile) -> None:

@@ -13,19 +13,20 @@ import numpy as np
 
 from features.aggregate import Float32s
 from features.embedder import Embedder
-from features.event_log import Bools, EventLog, Floats, Int64s, TouchpointRecord, from_us, has_known
+from features.event_log import Bools, EventLog, Floats, Int64s, TouchpointRecord, from_us
 from features.given_vectors import GivenVectors
-from features.journey import Evidence, conversion_column
+from features.journey import conversion_column
 from features.rows import Embed
-from features.stage_records import stage_records
-from features.stage_rules import evidence_rows, furthest_stages
+from features.stage_rules import already_converted, furthest_stages
+from models.base_rates import check_base_rates
 from models.bundle import Bundle, load_bundle
 from models.journey_model import Forecast
-from models.market_file import market_version, read_market
+from models.market_file import read_market
 from models.reasons import explain
 from models.reliability import Reliability
 from serving.scores import Codes, Column, Listed, Moments, Numbers, Scores, sets_of
 
+QUICK_TOUCHPOINTS = 200
 History = tuple[str, Sequence[TouchpointRecord]]  # a customer's id and touchpoints
 
 
@@ -86,6 +87,7 @@ class Scorer:
             "reads_text": self._model.reader.reads_text,
             "features": len(self._model.reader.catalog),
             "market_as_of": self._market_as_of(),
+            "base_rates": {column: of.rate for column, of in self._model.base_rates.items()},
             **self._model.about,
         }
 
@@ -105,6 +107,13 @@ class Scorer:
         in_turn._embed = embed_in_turn
         return in_turn
 
+    def is_quick(self, histories: Sequence[History]) -> bool:
+        """Whether scoring these takes a millisecond or two: one customer of usual length, no message to embed."""
+        if len(histories) != 1 or len(histories[0][1]) > QUICK_TOUCHPOINTS:
+            return False
+        texts = [touchpoint.text for touchpoint in histories[0][1] if touchpoint.text]
+        return self._embedder is None or self._embedder.remembers(texts)
+
     def score_histories(
         self, histories: Sequence[History], as_of_us: int, reasons: bool = False
     ) -> list[dict[str, Any]]:
@@ -120,8 +129,8 @@ class Scorer:
         """Score each asked pair; `customer` indexes the log's customers, -1 for one of whom it has no touchpoint."""
         asked = self._model.reader.read(log, customer, as_of_us, self._embed)
         forecast = self._model.forecast(asked)
-        converted = self._already_converted(log, customer, as_of_us)
         journey = self._model.reader.journey
+        converted = already_converted(journey, log, customer, as_of_us)
         columns: dict[str, Column] = {
             "customer_id": Listed(list(customer_ids)),
             "as_of": Moments(as_of_us),
@@ -132,7 +141,7 @@ class Scorer:
             "model_version": Codes(np.zeros(len(customer), dtype=np.int64), [self.model_version]),
         }
         if reasons and self._model.conversion is not None:
-            explained = explain(self._model, asked, log, as_of_us, self._embed)
+            explained = explain(self._model, asked, log, self._embed)
             columns["reasons"] = Listed(
                 [
                     [] if done else [asdict(reason) for reason in row]
@@ -148,14 +157,6 @@ class Scorer:
     def _market_as_of(self) -> str | None:
         moments_us = self._model.reader.market.moments_us
         return from_us(moments_us[-1]).isoformat() if len(moments_us) else None
-
-    def _already_converted(self, log: EventLog, customer: Int64s, as_of_us: Int64s) -> Bools:
-        conversion = self._model.reader.journey.conversion
-        if conversion.repeatable:
-            return np.zeros(len(customer), dtype=np.bool_)
-        converting = evidence_rows([Evidence(actions=frozenset(conversion.actions))], log)
-        converting &= ~stage_records(log, self.journey.stages)
-        return has_known(log, converting, customer, as_of_us)
 
     def _stage_columns(self, forecast: Forecast) -> dict[str, Column]:
         if forecast.stage is None or forecast.decided is None or forecast.plausible is None:
@@ -179,11 +180,15 @@ class Scorer:
 
 
 def with_market(bundle: Bundle, path: Path) -> Bundle:
-    """The bundle with the market of a file, and a version that names both. Raises what `read_market` raises."""
-    reader = bundle.model.reader
-    market = read_market(path, reader)
-    model = replace(bundle.model, reader=replace(reader, market=market))
-    return replace(bundle, model=model, version=f"{bundle.version}+{market_version(market)}")
+    """The bundle with the market of a file, its base rates too, and a version that names both.
+
+    Raises what `read_market` raises, and BadUsage for base rates of other horizons.
+    """
+    model = bundle.model
+    fresher = read_market(path, model.reader)
+    check_base_rates(fresher.base_rates, model.conversion.horizons_days if model.conversion else (), path)
+    model = replace(model, reader=replace(model.reader, market=fresher.market), base_rates=fresher.base_rates)
+    return replace(bundle, model=model, version=f"{bundle.version}+{fresher.version}")
 
 
 def _numbers(values: Floats) -> Numbers:

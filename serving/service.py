@@ -3,48 +3,43 @@
 from __future__ import annotations
 
 import gc
-import ipaddress
-import math
-import os
-import sys
-import tempfile
 from pathlib import Path
 
 import bentoml
-from _bentoml_impl.server import serve_http  # type: ignore[import-untyped]
 from _bentoml_sdk import Service  # type: ignore[import-untyped]
 from bentoml._internal.container import BentoMLContainer  # type: ignore[attr-defined]
+from bentoml._internal.context import server_context
+from bentoml._internal.log import configure_server_logging
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from features.errors import BadEnvironment, BadUsage
-from models.bundle_files import read_bundle_files
 from serving.answers import logger
 from serving.app import HistoryScorer, make_app
 from serving.bundle_watch import BundleWatch
 from serving.metrics import Metrics
-from serving.settings import BUNDLE_VARIABLE, PREFIX, Settings
+from serving.settings import BUNDLE_VARIABLE, Settings
 
 SETTINGS = Settings.from_environment()
 APP = make_app(None, SETTINGS)
 
 
 class FrontDoor:
-    """Lets through to BentoML what it should see and answers everything else itself.
+    """Answers everything itself; lets BentoML see its life cycle and, where its log or traces are wanted, the calls.
 
     Stock BentoML leaves `/`, `/docs.json`, `/schema.json` and `/static_content` open (the first loads code from third
     parties), answers errors in shapes of its own, and turns every path asked for into a label of its metrics and a line
-    of its log, whatever the path holds.
+    of its log, whatever the path holds. Its middleware (metrics, traces, context) takes longer than all our scoring.
     """
 
-    through = frozenset({("POST", "/score"), ("POST", "/explain"), ("GET", "/model"), ("HEAD", "/model")})
+    seen_by_bentoml = frozenset({("POST", "/score"), ("POST", "/explain"), ("GET", "/model"), ("HEAD", "/model")})
 
-    def __init__(self, bentoml_app: ASGIApp, app: ASGIApp) -> None:
+    def __init__(self, bentoml_app: ASGIApp, app: ASGIApp, is_watched: bool) -> None:
         self.bentoml_app = bentoml_app
         self.app = app
+        self.is_watched = is_watched
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        to_bentoml = scope["type"] == "lifespan" or (scope.get("method"), scope["path"]) in self.through
-        await (self.bentoml_app if to_bentoml else self.app)(scope, receive, send)
+        is_call = self.is_watched and (scope.get("method"), scope.get("path")) in self.seen_by_bentoml
+        await (self.bentoml_app if is_call or scope["type"] == "lifespan" else self.app)(scope, receive, send)
 
 
 class GuardedService(Service):  # type: ignore[misc]
@@ -55,7 +50,8 @@ class GuardedService(Service):  # type: ignore[misc]
         # BentoML's timeout never cancels its timer, so a request's memory stays until `traffic.timeout` has passed and
         # the collector's pauses grow with the load. The endpoint ends late requests itself (`deadline_s`).
         app.user_middleware = [item for item in app.user_middleware if item.cls.__name__ != "TimeoutMiddleware"]
-        return FrontDoor(app, APP)
+        is_traced = bool(BentoMLContainer.tracing.sample_rate.get())
+        return FrontDoor(app, APP, SETTINGS.access_log or is_traced)
 
 
 @bentoml.service(
@@ -99,60 +95,14 @@ def _install(scorer: HistoryScorer) -> None:
     logger.warning("serving model %s", scorer.model_version)
 
 
-def serve(bundle: Path, host: str = "127.0.0.1", port: int = 3000, market: Path | None = None) -> None:
-    """Serve a bundle's folder over HTTP until SIGTERM or SIGINT; requests that have begun are answered first.
-
-    `market` is a file to use instead of the bundle's market, and of the setting. Blocks. Raises BadUsage where there is
-    no bundle, for another bundle's market, a host that is no IP address, one that others can call while no keys are
-    set, and an impossible port; BadEnvironment where the bundle or the market is damaged or the port is taken.
-    """
-    if not 0 < port < 65_536:
-        raise BadUsage("bad_port", f"{port} is not a port; give one between 1 and 65535.")
-    _check_openness(host)
-    read_bundle_files(bundle)  # a worker would stay, not ready; whoever starts the server wants to know at once
-    if market := market or SETTINGS.market:
-        _check_market(bundle, market)
-        os.environ[f"{PREFIX}MARKET"] = str(market.resolve())
-    print(f"settings: {SETTINGS.in_words()}", file=sys.stderr)
-    with tempfile.TemporaryDirectory(prefix="journeycast-serve-") as home:
-        # Not resolved: where a link stands at the path, the endpoint follows it.
-        os.environ |= {BUNDLE_VARIABLE: str(bundle.absolute()), "BENTOML_DO_NOT_TRACK": "True"}
-        os.environ.setdefault("BENTOML_HOME", home)  # else two servers clear each other's metrics
-        os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML lets a worker that crashed stay dead
-        _run_bentoml(host, port)
-
-
-def _check_openness(host: str) -> None:
-    try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        raise BadUsage("bad_host", f"{host} is not an IP address; for this machine alone give 127.0.0.1.") from None
-    if not is_loopback and APP.state.endpoint.lets_anyone_in and not SETTINGS.anyone:
-        raise BadUsage(
-            "no_keys",
-            f"{host} can be called from other machines, and no keys are set: give {PREFIX}KEY_FILE "
-            f"(`journeycast make-key NAME` makes keys), or {PREFIX}ANYONE=true where something else keeps others out.",
-        )
-
-
-def _check_market(bundle: Path, market: Path) -> None:
-    from models.bundle import load_bundle  # seconds of imports, as above
-    from models.market_file import read_market
-
-    read_market(market, load_bundle(bundle).model.reader)
-
-
-def _run_bentoml(host: str, port: int) -> None:
+def worker_app(worker: int) -> ASGIApp:
+    """What worker number `worker` of `journeycast serve` answers with: what BentoML's own worker would set up."""
+    configure_server_logging()  # type: ignore[no-untyped-call]
+    logger.disabled = False  # BentoML's configuration silences what was there before it
     service: Service = Journeycast
+    server_context.worker_index = worker + 1
+    server_context.service_name = server_context.bento_name = service.name
+    server_context.service_type = "entry_service"
+    server_context.bento_version = "not available"
     service.inject_config()
-    folder = str(Path(__file__).parents[1])
-    try:
-        serve_http(
-            "serving.service:Journeycast",
-            working_dir=folder,
-            host=host,
-            port=port,
-            timeout_graceful_shutdown=math.ceil(SETTINGS.shutdown_timeout_s - SETTINGS.drain_s),
-        )
-    except OSError as error:
-        raise BadEnvironment("cannot_listen", f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+    return service.to_asgi()  # type: ignore[no-any-return]

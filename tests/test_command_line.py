@@ -2,16 +2,19 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -373,10 +376,20 @@ def test_the_program_scores_with_the_champion_without_torch_and_leaves_nothing_b
 def test_a_training_records_what_it_made_and_how_good_it_is(trained: Path) -> None:
     (run,) = tracking.mlflow.search_runs(experiment_names=["journeycast"], output_format="list")
     assert (run.info.status, run.info.run_name) == ("FINISHED", "bundle")
-    asked = {"journey": "default", "seed": "0", "split": "None", "reads_text": "True"}
+    asked = {"journey.name": "default", "fit.seed": "0", "split.kind": "time and person", "reads_text": "True"}
     assert {name: run.data.params[name] for name in asked} == asked
     quality = load_bundle(trained / "bundle").model.about["quality"]
-    assert run.data.metrics == pytest.approx(quality)
+    figures = {name: value for name, value in run.data.metrics.items() if not name.startswith("seconds/")}
+    assert figures == pytest.approx(quality)
+    assert {"seconds/reading", "seconds/training", "seconds/training/fitting_the_stage", "seconds/saving",
+            "seconds/recording"} <= set(run.data.metrics)  # fmt: skip
+    assert run.data.tags["bundle"] == load_bundle(trained / "bundle").version
+    assert "| conversion_30d | journeycast |" in run.data.tags["mlflow.note.content"]
+    assert {(used.dataset.name, used.tags[0].value) for used in run.inputs.dataset_inputs} == {
+        ("touchpoints", "training"), ("labelled rows", "training"), ("held-out rows", "testing"),
+    }  # fmt: skip
+    kept = Path(tracking.mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="environment.json"))
+    assert json.loads(kept.read_text())["libraries"]["lightgbm"] == version("lightgbm")
     assert {"conversion_30d/roc_auc", "conversion_90d/recency/log_loss", "stage/macro_f1", "stage/n"} <= set(quality)
 
 
@@ -417,6 +430,23 @@ def test_a_model_of_stages_alone_is_trained_judged_and_scores(run: Run) -> None:
         "reliability", "model_version",
     ]  # fmt: skip
     assert load_bundle(Path("made")).model.about["seed"] == 7
+
+
+@pytest.mark.usefixtures("lessons")
+def test_a_search_says_what_it_gained_and_writes_a_configuration_that_train_takes(run: Run) -> None:
+    words = ["tune", *TRAIN[1:5], "--trials", "2", "--out", "found.toml"]
+    ended = run(*words)
+    assert ended.code == 0
+    said = ended.said.splitlines()
+    assert said[-1] == "trees found in found.toml: journeycast train --config found.toml"
+    assert re.match(r"stage: on \d+ rows of \d+ customers that no trial saw, log loss ", said[-2])
+    assert run(*words).said.splitlines()[-2] == said[-2]  # both trials stand in the study
+    searches = tracking.mlflow.search_runs(experiment_names=["journeycast"], output_format="list")
+    names = [found.info.run_name for found in searches if found.data.tags.get("kind")]
+    assert sorted(names) == ["search found", "search found", "stage trial 0", "stage trial 1"]
+    assert run("train", "--config", "found.toml", "--out", "made").code == 0
+    found = tomllib.loads(Path("found.toml").read_text())["stage_trees"]
+    assert load_bundle(Path("made")).model.about["settings"]["stage_trees"] == found
 
 
 @pytest.mark.usefixtures("lessons")
@@ -611,7 +641,7 @@ def test_a_training_that_is_told_to_stop_leaves_no_running_run(folder: Path, tra
     training.terminate()
 
     assert training.wait(60) == 128 + signal.SIGTERM
-    assert statuses(folder / "stopped.db") == ["FAILED"]
+    assert statuses(folder / "stopped.db") == ["KILLED"]
     assert not (folder / "stopped").exists()
 
 

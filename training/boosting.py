@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import lightgbm as lgb
 import numpy as np
@@ -17,7 +18,7 @@ from models.trees import Trees
 from training.split import FOLDS
 
 Codes = npt.NDArray[np.int8]
-Parameters = Mapping[str, float | str]
+Parameters = Mapping[str, float | str | bool]
 
 
 def telling_columns(features: Float32s) -> Int64s:
@@ -60,25 +61,41 @@ def out_of_fold(
     whose other folds hold a single class keeps its start: nothing can be learnt for it.
     """
     raw = np.repeat(start[None], len(rounds), axis=0)
-    chosen = features[:, columns]
+    chosen, stopped = features[:, columns], Event()
 
     def predict(fold: int) -> None:
         learn, asked = (target >= 0) & (folds != fold), folds == fold
         if not asked.any() or len(np.unique(target[learn])) < 2:
             return
-        booster = _grow(chosen[learn], target[learn], start[learn], parameters, max(rounds), seed)
+        booster = _grow(chosen[learn], target[learn], start[learn], parameters, max(rounds), seed, stopped)
         for i, count in enumerate(rounds):
             predicted = booster.predict(chosen[asked], raw_score=True, num_iteration=count, num_threads=1)
             raw[i, asked] += np.asarray(predicted).reshape(raw[i, asked].shape)
 
     # Folds side by side, one thread each: LightGBM's own threads wait for each other at every split.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(predict, range(FOLDS)))
+        try:
+            list(pool.map(predict, range(FOLDS)))
+        except BaseException:
+            stopped.set()  # or Ctrl-C would wait for the folds begun
+            raise
     return raw
 
 
 def _grow(
-    features: Float32s, target: Codes, start: Floats, parameters: Parameters, rounds: int, seed: int
+    features: Float32s,
+    target: Codes,
+    start: Floats,
+    parameters: Parameters,
+    rounds: int,
+    seed: int,
+    stopped: Event | None = None,
 ) -> lgb.Booster:
     fixed = {"seed": seed, "deterministic": True, "force_row_wise": True, "num_threads": 1, "verbosity": -1}
-    return lgb.train({**parameters, **fixed}, lgb.Dataset(features, target, init_score=start.ravel(order="F")), rounds)
+    data = lgb.Dataset(features, target, init_score=start.ravel(order="F"))
+
+    def end_if_stopped(_: object) -> None:
+        if stopped is not None and stopped.is_set():
+            raise InterruptedError
+
+    return lgb.train({**parameters, **fixed}, data, rounds, callbacks=[end_if_stopped])

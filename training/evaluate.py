@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from features.event_log import Bools, EventLog, Floats, Int64s
 from features.journey import Journey, conversion_column
 from features.rows import Embed
 from models.journey_model import Asked, JourneyModel, Reader
+from models.reliability import Reliability
 from training.baselines import prevalence, recency, stage_prevalence, stage_recency
+from training.judged_rows import JudgedRows
 from training.labels import LabelledRows
 from training.metrics import (
     ConversionMetric,
@@ -31,11 +33,15 @@ MODEL, RECENCY, PREVALENCE = "journeycast", "recency", "prevalence"
 
 @dataclass(frozen=True)
 class Judgement:
-    """Verdicts by target (a conversion's score column) and contender; `stage` is empty where no stage is known."""
+    """Verdicts by target (a conversion's score column) and contender; `stage` is empty where no stage is known.
+
+    `rows` are those judged, for pictures.
+    """
 
     conversion: dict[str, dict[str, ConversionVerdict]]
     stage: dict[str, StageVerdict]
     stages: tuple[str, ...]
+    rows: JudgedRows | None = field(default=None, repr=False, compare=False)
 
     def metrics(self) -> dict[str, float]:
         """Flat names for a tracker, the model's own under their target, its opponents' under theirs."""
@@ -52,19 +58,21 @@ class Judgement:
 class Forecasts:
     """What was forecast for some labelled rows: (rows, stages), (rows, horizons), and the opponents' only input.
 
-    `decided` is the stage named for each row; None names the likeliest.
+    `decided` is the stage named for each row; None names the likeliest. `reliability` is for pictures only.
     """
 
     stage: Floats | None
     conversion: Floats | None
     days_since_own_last: Floats
     decided: Int64s | None = None
+    reliability: Sequence[Reliability] = ()
 
 
 def forecast_rows(model: JourneyModel, asked: Asked) -> Forecasts:
     """The model's forecasts of rows that its reader has read."""
     forecast = model.forecast(asked)
-    return Forecasts(forecast.stage, forecast.conversion, model.days_since_own_last(asked), forecast.decided)
+    days = model.days_since_own_last(asked)
+    return Forecasts(forecast.stage, forecast.conversion, days, forecast.decided, forecast.reliability)
 
 
 def is_stage_judged(reader: Reader, rows: LabelledRows) -> bool:
@@ -108,7 +116,26 @@ def judge(
                 verdicts = _judge_conversion(forecasts.conversion[:, h], truth, forecasts, rows, seed)
                 conversion |= {conversion_column(horizon): verdicts} if verdicts else {}
     stage = {} if forecasts.stage is None else _judge_stage(forecasts.stage, forecasts, rows, seed)
-    return Judgement(conversion, stage, journey.stages)
+    return Judgement(conversion, stage, journey.stages, _judged_rows(forecasts, rows, horizons_days))
+
+
+def _judged_rows(forecasts: Forecasts, rows: LabelledRows, horizons_days: Sequence[int | None]) -> JudgedRows:
+    nothing = np.zeros((len(rows), 0))
+    conversion = nothing if forecasts.conversion is None else forecasts.conversion
+    of_rows = [h for h, horizon in enumerate(rows.horizons_days) if horizon in horizons_days and conversion.size]
+    stages = nothing if forecasts.stage is None else forecasts.stage
+    likeliest = stages.argmax(axis=1) if stages.size else np.zeros(0, dtype=np.int64)
+    return JudgedRows(
+        person=rows.customer_id,
+        as_of_us=rows.as_of_us,
+        horizons_days=tuple(rows.horizons_days[h] for h in of_rows),
+        conversion=conversion[:, [list(horizons_days).index(rows.horizons_days[h]) for h in of_rows]],
+        converted=rows.converted[:, of_rows],
+        stages=stages,
+        stage=rows.stage,
+        decided=likeliest if forecasts.decided is None else forecasts.decided,
+        reliability=forecasts.reliability,
+    )
 
 
 def gains_over_recency(forecasts: Forecasts, rows: LabelledRows, h: int, seed: int) -> list[Estimate]:

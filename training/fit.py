@@ -20,21 +20,32 @@ from models.reliability import learn_usual_range
 from training.boosting import telling_columns
 from training.fit_conversion import fit_conversion
 from training.fit_stage import fit_stage
+from training.fit_stage_examples import stage_by_examples
 from training.labels import LabelledRows
+from training.learnable import learnable
 from training.progress import Report, silent
 from training.split import FOLDS, person_folds
+from training.tree_choice import ALL_AS_THEY_ARE, TreeChoices
 
 
 def fit(
-    rows: LabelledRows, log: EventLog, journey: Journey, embed: Embed | None, seed: int, report: Report = silent
+    rows: LabelledRows,
+    log: EventLog,
+    journey: Journey,
+    embed: Embed | None,
+    seed: int,
+    report: Report = silent,
+    trees: TreeChoices = ALL_AS_THEY_ARE,
 ) -> JourneyModel:
     """Fit a journey model on all the rows; `embed` None leaves the conversation out.
 
     Calibration, intervals and the number of trees come from five person-wise folds of the rows. Deterministic for a
-    seed on one machine. Raises BadData where there is nothing to learn, or too few conversions.
+    seed on one machine. A horizon that cannot be learnt is left out where something else can be. Raises BadData where
+    there is nothing to learn, or too few conversions.
     """
+    rows, _ = learnable(rows)
     reader = learn_reader(rows, log, journey, embed is not None)
-    return fit_read(rows, reader, reader.read(log, rows.customer, rows.as_of_us, embed), seed, report)
+    return fit_read(rows, reader, reader.read(log, rows.customer, rows.as_of_us, embed), seed, report, trees)
 
 
 def learn_reader(rows: LabelledRows, log: EventLog, journey: Journey, reads_text: bool) -> Reader:
@@ -48,17 +59,28 @@ def learn_reader(rows: LabelledRows, log: EventLog, journey: Journey, reads_text
     return replace(blind, market=blind.survey(log, moments_us))
 
 
-def fit_read(rows: LabelledRows, reader: Reader, asked: Asked, seed: int, report: Report = silent) -> JourneyModel:
+def fit_read(
+    rows: LabelledRows,
+    reader: Reader,
+    asked: Asked,
+    seed: int,
+    report: Report = silent,
+    trees: TreeChoices = ALL_AS_THEY_ARE,
+) -> JourneyModel:
     """Fit on rows that `reader` has read; raises what `fit` raises."""
     journey = reader.journey
     folds = person_folds(rows.customer_id, FOLDS, seed)
-    stage = fit_stage(asked.stage, rows.stage, len(journey.stages), folds, seed, report)
-    conversion = fit_conversion(asked.conversion, rows.horizons_days, rows.converted, folds, seed, report)
+    stage = fit_stage(asked.stage, rows.stage, len(journey.stages), folds, seed, report, trees.stage)
+    stage = stage or stage_by_examples(reader)
+    conversion = fit_conversion(
+        asked.conversion, rows.horizons_days, rows.converted, folds, seed, report, trees.conversion
+    )
     if stage is None and conversion is None:
         raise BadData(
             "nothing_to_learn",
             "no row has a known stage and no horizon has known conversions; expected a labels file with `stage` or "
-            f"`converted`, label rules that are met, or touchpoints with {', '.join(journey.conversion.actions)}",
+            f"`converted`, label rules that are met, examples of what is said in two stages, or touchpoints with "
+            f"{', '.join(journey.conversion.actions)}",
         )
     features = asked.conversion.features
     return JourneyModel(reader, stage, conversion, learn_usual_range(features, telling_columns(features)), {})

@@ -7,27 +7,29 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
 from features.aggregate import Float32s
 from features.errors import BadData
 from features.event_log import Bools, Floats
 from features.journey import conversion_column
 from features.rows import FeatureRows
-from models.calibration import Blend, fit_blend
+from models.calibration import Blend, fit_blend, sigmoid
 from models.conversion import ConversionModel, Hazard, cumulative
 from models.intervals import fit_venn_abers
 from training.boosting import Parameters, grow, out_of_fold, telling_columns
 from training.progress import Report
 from training.rank_lines import learn_rank_line
 from training.text_heads import learn_text_heads
+from training.tree_choice import AS_THEY_ARE, TreeChoice
 
 LEAST_OF_EACH: Final = 20  # rows with a conversion, and without one
-# Few, shallow, strongly regularised trees: positives are rare, and library defaults overfit them.
+# Few, shallow, strongly regularised trees: positives are rare, and library defaults overfit them. For the same reason
+# splits are at random thresholds, as in Geurts, Ernst and Wehenkel, "Extremely randomized trees" (2006).
 TREES: Final[Parameters] = {
     "objective": "binary",
     "learning_rate": 0.05,
     "num_leaves": 5,
+    "extra_trees": True,
     "min_data_in_leaf": 20,
     "lambda_l2": 20.0,
     "feature_fraction": 0.15,
@@ -35,7 +37,7 @@ TREES: Final[Parameters] = {
     "bagging_freq": 1,
     "max_bin": 63,
 }
-ROUNDS: Final = (60, 120, 240, 400)  # the best out of fold is taken
+ROUNDS: Final = (60, 120, 240, 480)  # the best out of fold is taken
 
 Codes = npt.NDArray[np.int8]
 
@@ -47,6 +49,7 @@ def fit_conversion(
     folds: Codes,
     seed: int,
     report: Report,
+    choice: TreeChoice = AS_THEY_ARE,
 ) -> ConversionModel | None:
     """Fit on rows whose `converted` (rows, horizons) is 1 or 0; -1 is unknown. None where nothing is known.
 
@@ -60,12 +63,12 @@ def fit_conversion(
     heads = learn_text_heads(rows, last[:, 0] >= 0, last == 1, folds)
     report("Learning what words tell of converting", 1, 1)
     said = np.column_stack([answers[:, 0] for answers in heads.out_of_fold] or [np.zeros((len(converted), 0))])
-    hazards, chances = [], []
+    hazards, chances, parameters = [], [], choice.over(TREES)
     for h, horizon in enumerate(horizons_days):
         report(f"Fitting {conversion_column(horizon)}", 0, 1)
-        hazard, log_odds = _fit_hazard(rows.features, said, _happened_between(converted, h), folds, seed)
+        hazard, log_odds = _fit_hazard(rows.features, said, _happened_between(converted, h), folds, parameters, seed)
         hazards.append(hazard)
-        chances.append(expit(log_odds))
+        chances.append(sigmoid(log_odds))
         report(f"Fitting {conversion_column(horizon)}", 1, 1)
     probabilities = cumulative(np.stack(chances, axis=1))
     known = converted >= 0
@@ -108,7 +111,9 @@ def _happened_between(converted: Codes, h: int) -> Codes:
     return np.where(converted[:, h - 1] == 0, converted[:, h], -1).astype(np.int8)
 
 
-def _fit_hazard(features: Float32s, said: Floats, happened: Codes, folds: Codes, seed: int) -> tuple[Hazard, Floats]:
+def _fit_hazard(
+    features: Float32s, said: Floats, happened: Codes, folds: Codes, parameters: Parameters, seed: int
+) -> tuple[Hazard, Floats]:
     """The hazard fitted on all known rows, and log-odds of every row by parts that never saw its person."""
     known, yes = happened >= 0, happened == 1
     columns = telling_columns(features[known])
@@ -116,13 +121,13 @@ def _fit_hazard(features: Float32s, said: Floats, happened: Codes, folds: Codes,
     words = fit_blend(said[known], yes[known]) if said.any() else silent
     begun = words.log_odds(said)
     line = learn_rank_line(features, columns, known, yes[:, None], folds)
-    grown = out_of_fold(features, happened, begun[:, None], columns, folds, TREES, ROUNDS, seed)[:, :, 0] - begun
+    grown = out_of_fold(features, happened, begun[:, None], columns, folds, parameters, ROUNDS, seed)[:, :, 0] - begun
     ranked = np.zeros(len(begun)) if line is None else line[1][:, 0]
     scores = [np.column_stack([trees, begun, ranked]) for trees in grown]
     blends = [fit_blend(of_rounds[known], yes[known]) for of_rounds in scores]
     log_odds = [blend.log_odds(of_rounds) for blend, of_rounds in zip(blends, scores, strict=True)]
     best = int(np.argmin([_log_loss(of_rounds[known], yes[known]) for of_rounds in log_odds]))
-    trees = grow(features, happened, begun[:, None], columns, TREES, ROUNDS[best], seed)
+    trees = grow(features, happened, begun[:, None], columns, parameters, ROUNDS[best], seed)
     return Hazard(words, trees, None if line is None else line[0], blends[best]), log_odds[best]
 
 

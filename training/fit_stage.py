@@ -11,11 +11,13 @@ from features.event_log import Floats, Int64s
 from features.rows import FeatureRows
 from models.calibration import fit_class_blend
 from models.intervals import fit_stage_thresholds
-from models.stage import COVERAGE, StageModel, class_probabilities, weighed_sum
+from models.stage import COVERAGE, StageModel, always_plausible, class_probabilities, weighed_sum
 from training.boosting import Parameters, grow, out_of_fold, telling_columns
 from training.decision import learn_decision
 from training.progress import Report
+from training.rank_lines import learn_rank_line
 from training.text_heads import learn_text_heads
+from training.tree_choice import AS_THEY_ARE, TreeChoice
 
 TREES: Final[Parameters] = {
     "objective": "multiclass",
@@ -36,7 +38,13 @@ Codes = npt.NDArray[np.int8]
 
 
 def fit_stage(
-    rows: FeatureRows, stage: Codes, n_stages: int, folds: Codes, seed: int, report: Report
+    rows: FeatureRows,
+    stage: Codes,
+    n_stages: int,
+    folds: Codes,
+    seed: int,
+    report: Report,
+    choice: TreeChoice = AS_THEY_ARE,
 ) -> StageModel | None:
     """Fit on rows whose `stage` is known (not -1). None where no stage is known."""
     known = stage >= 0
@@ -44,34 +52,41 @@ def fit_stage(
     if len(classes) == 0:
         return None
     if len(classes) == 1:
-        return StageModel(n_stages, classes, np.ones(1), None, NONE, NONE, np.ones(1), np.zeros(1), None, None)
+        return StageModel(n_stages, classes, np.ones(1), None, None, NONE, NONE, np.ones(1), np.zeros(1), None, None)
     coded = np.where(known, np.searchsorted(classes, stage), -1).astype(np.int8)
     truth = coded[known].astype(np.int64)
     report("Learning what words tell of the stage", 0, 1)
-    heads = learn_text_heads(rows, known, coded[:, None] == np.arange(len(classes)), folds)
+    wanted = coded[:, None] == np.arange(len(classes))
+    heads = learn_text_heads(rows, known, wanted, folds)
     answers = np.array(heads.out_of_fold).reshape(len(heads.out_of_fold), len(coded), len(classes))
     start = fit_class_blend(answers[:, known], truth) if len(answers) else NONE
     begun = weighed_sum(answers, start)
     report("Learning what words tell of the stage", 1, 1)
     report("Fitting the stage", 0, 1)
     columns = telling_columns(rows.features[known])
-    parameters = {**TREES, "num_class": len(classes)}
+    parameters = {**choice.over(TREES), "num_class": len(classes)}
+    line = learn_rank_line(rows.features, columns, known, wanted, folds)
+    ranked = np.zeros(begun.shape) if line is None else line[1]
     raw = out_of_fold(rows.features, coded, begun, columns, folds, parameters, ROUNDS, seed)
-    scores = [np.stack([of_rounds - begun, begun])[:, known] for of_rounds in raw]
+    scores = [np.stack([of_rounds - begun, begun, ranked])[:, known] for of_rounds in raw]
     blends = [fit_class_blend(of_rounds, truth) for of_rounds in scores]
     probabilities = [class_probabilities(of_rounds, blend) for of_rounds, blend in zip(scores, blends, strict=True)]
     best = int(np.argmin([_log_loss(p, truth) for p in probabilities]))
     trees = grow(rows.features, coded, begun, columns, parameters, ROUNDS[best], seed)
+    decision = learn_decision(probabilities[best], truth)
+    decided = (probabilities[best] * decision).argmax(axis=1).astype(np.int64)
+    is_named = always_plausible(probabilities[best], decided)
     report("Fitting the stage", 1, 1)
     return StageModel(
         n_stages=n_stages,
         classes=classes,
         shares=np.bincount(truth) / len(truth),
         trees=trees,
+        line=None if line is None else line[0],
         start=start,
         blend=blends[best],
-        decision=learn_decision(probabilities[best], truth),
-        thresholds=fit_stage_thresholds(probabilities[best], truth, COVERAGE),
+        decision=decision,
+        thresholds=fit_stage_thresholds(probabilities[best], truth, is_named, COVERAGE),
         text_head=heads.pools,
         phrase_head=heads.phrases,
     )

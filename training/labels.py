@@ -14,7 +14,8 @@ from features.event_log import DAY_US, EventLog, Int64s, from_us
 from features.journey import Evidence, Journey
 from features.stage_records import without_stage_records
 from features.stage_rules import evidence_rows, stages_at
-from training.snapshots import calendar_grid, snapshots
+from training.settings import Snapshots
+from training.snapshots import DEFAULT_SNAPSHOTS, choose_snapshots, snapshots
 
 Int8s = npt.NDArray[np.int8]
 UNKNOWN = -1
@@ -55,28 +56,44 @@ class LabelledRows:
         )
 
 
-def rows_by_rule(journey: Journey, log: EventLog) -> LabelledRows:
-    """Rows on a calendar grid, labelled by the journey's rules and conversion actions.
+def rows_by_rule(journey: Journey, log: EventLog, chosen: Snapshots = DEFAULT_SNAPSHOTS) -> LabelledRows:
+    """Rows at the `chosen` snapshots, labelled by the journey's rules and conversion actions.
 
-    Raises BadData where the record is too short for a single row.
+    Raises BadData where the record is too short, or the cohort too narrow, for a single row.
     """
     log = without_stage_records(log, journey.stages)
-    customer, as_of_us = snapshots(log, calendar_grid(log))
+    customer, as_of_us, left_out = choose_snapshots(log, journey, chosen)
+    if left_out and len(customer) == 0:
+        raise BadData(
+            "no_rows",
+            f"the cohort's rules leave no row: {', '.join(f'{count} {rule}' for rule, count in left_out.items())}; "
+            "ask for less in [snapshots]",
+        )
     if len(customer) == 0:
         raise BadData(
             "no_rows",
             f"found {len(log)} touchpoints, too few or too close in time for a single snapshot; expected a record of "
             "several days or, better, months",
         )
+    rows = _labelled_by_rule(journey, log, [log.customer_ids[c] for c in customer], customer, as_of_us)
+    return replace(rows, left_out=left_out | rows.left_out)
+
+
+def rows_at(journey: Journey, log: EventLog, moment_us: int) -> LabelledRows:
+    """A row of everybody lately seen at a moment, labelled as in `rows_by_rule`."""
+    log = without_stage_records(log, journey.stages)
+    customer, as_of_us = snapshots(log, np.array([moment_us], dtype=np.int64))
     return _labelled_by_rule(journey, log, [log.customer_ids[c] for c in customer], customer, as_of_us)
 
 
-def rows_by_stage_history(journey: Journey, log: EventLog, history: pl.DataFrame) -> LabelledRows:
-    """Rows on a calendar grid whose stage a CRM recorded: the last one begun (`since`) by as_of.
+def rows_by_stage_history(
+    journey: Journey, log: EventLog, history: pl.DataFrame, chosen: Snapshots = DEFAULT_SNAPSHOTS
+) -> LabelledRows:
+    """Rows at the `chosen` snapshots whose stage a CRM recorded: the last one begun (`since`) by as_of.
 
     `history` has customer_id, stage and since. Conversions come from the touchpoints.
     """
-    rows = rows_by_rule(journey, log)
+    rows = rows_by_rule(journey, log, chosen)
     asked = pl.DataFrame(
         {"customer_id": rows.customer_id, "as_of": [from_us(moment) for moment in rows.as_of_us]},
         schema={"customer_id": pl.String, "as_of": pl.Datetime("us", "UTC")},
@@ -125,7 +142,7 @@ def rows_by_labels(journey: Journey, log: EventLog, labels: pl.DataFrame) -> Lab
     return replace(
         seen,
         stage=seen.stage if stage is None else stage,
-        stage_by_rule=stage is None,
+        stage_by_rule=stage is None and seen.stage_by_rule,
         horizons_days=horizons,
         converted=_side_by_side(horizons, given, learnt, len(pairs)),
         left_out={
@@ -181,7 +198,14 @@ def _labelled_by_rule(
         _not_over(horizon): int(np.sum(as_of_us + horizon * DAY_US > observed_until_us)) for horizon in horizons
     }
     return LabelledRows(
-        customer_ids, customer, as_of_us, stage.astype(np.int8), tuple(horizons), converted, True, immature
+        customer_id=customer_ids,
+        customer=customer,
+        as_of_us=as_of_us,
+        stage=stage.astype(np.int8),
+        horizons_days=tuple(horizons),
+        converted=converted,
+        stage_by_rule=bool(journey.labels.rules),
+        left_out=immature,
     )
 
 

@@ -18,7 +18,7 @@ from models.phrase_head import PhraseHead
 from training.linear_heads import LEAST_OF_EACH, usual_log_odds
 from training.split import FOLDS
 
-STRENGTHS = (0.03, 0.1, 0.3, 1.0)  # scikit-learn's C, rising: each fit starts from the one before
+STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # scikit-learn's C, rising: each fit starts from the one before
 TOLERANCE = 1e-4
 MOST_ITERATIONS = 1_000
 WHOLE = -1  # the fold that leaves nothing out

@@ -121,7 +121,7 @@ def test_six_touchpoints_become_columns(build: Callable[[Histories], EventLog]) 
     assert np.isnan(log.value).tolist() == [True, True, False, True, True, False]
     assert log.value[[2, 5]].tolist() == [2.5, 0.0]
     assert (log.texts, log.text.tolist()) == (["Hello", "Anyone?", "Hello"], [0, -1, -1, 1, 2, -1])
-    assert log.event_ids == ["e1", "e2", "e3", None, "e1", None]
+    assert list(log.event_ids) == ["e1", "e2", "e3", None, "e1", None]
 
 
 @pytest.mark.parametrize("build", [from_frame, from_records])

@@ -125,6 +125,17 @@ def test_campaigns_that_are_all_rare_are_left_out() -> None:
     assert names(learn(log_of_customers((9, Touch(campaign="fall")))), "campaign") == []
 
 
+def test_campaigns_that_come_and_go_are_pooled() -> None:
+    """They last 100, 50 and 49 of 100 days."""
+    spans = {"letter": (0, 100), "spring": (10, 60), "summer": (51, 100)}
+    shown = [
+        Touch(campaign=name, occurred_at=START + timedelta(days=day)) for name, days in spans.items() for day in days
+    ]
+    log = EventLog.from_records([(f"c{i}", shown) for i in range(10)])
+
+    assert names(learn(log), "campaign") == ["letter", "spring", OTHER]
+
+
 # Rare values
 
 

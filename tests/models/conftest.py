@@ -105,8 +105,9 @@ def model(reader: Reader, log: EventLog, rows: tuple[Int64s, Int64s], asked: Ask
             classes=np.arange(4),
             shares=np.array([0.4, 0.3, 0.2, 0.1]),
             trees=grow(asked.stage.features, stage, np.zeros((len(stage), 4)), columns, of_stage, 6, 0),
+            line=line_of(asked.stage.features, telling_columns(asked.stage.features), outputs=4),
             start=np.array([1.0, 0.5]),
-            blend=np.array([0.8, 0.8]),
+            blend=np.array([0.8, 0.8, 0.5]),
             decision=np.array([1.0, 2.0, 3.0, 4.0]),
             thresholds=np.array([0.3, 0.1, 0.2, 0.25]),
             text_head=head(outputs=4),
@@ -145,9 +146,10 @@ def phrase_head(outputs: int, rows: FeatureRows) -> PhraseHead:
     return PhraseHead(random.normal(size=(outputs, width)), np.full(outputs, 0.1), np.full(outputs, -0.3))
 
 
-def line_of(features: Float32s, columns: Int64s) -> RankLine:
-    weights = np.random.default_rng(2).normal(size=(1, len(columns))) / len(columns)
-    return RankLine(columns, rank_grid(features[:, columns]), LinearHead(weights, np.array([0.3]), np.array([-0.2])))
+def line_of(features: Float32s, columns: Int64s, outputs: int = 1) -> RankLine:
+    weights = np.random.default_rng(2).normal(size=(outputs, len(columns))) / len(columns)
+    of_ranks = LinearHead(weights, np.full(outputs, 0.3), np.full(outputs, -0.2))
+    return RankLine(columns, rank_grid(features[:, columns]), of_ranks)
 
 
 def interval(width: float) -> VennAbers:

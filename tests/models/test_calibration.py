@@ -122,6 +122,8 @@ def test_the_factors_of_two_sources_are_found_again() -> None:
     chosen = (random.random((20_000, 1)) > chances.cumsum(axis=1)).sum(axis=1)
 
     assert fit_class_blend(sources, chosen) == pytest.approx([1.5, 0.5], abs=0.05)
+    with_silence = np.stack([sources[0], np.zeros_like(sources[0]), sources[1]])
+    assert fit_class_blend(with_silence, chosen) == pytest.approx([1.5, 0, 0.5], abs=0.05)
 
 
 def test_class_scores_that_mislead_get_no_say() -> None:

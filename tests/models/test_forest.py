@@ -29,6 +29,7 @@ def grown(objective: str, **more: object) -> lgb.Booster:
 
 
 ASKED = awkward_rows(300, seed=2)
+EACH = np.arange(6)
 KINDS = [{}, {"zero_as_missing": True}, {"use_missing": False}, {"max_depth": 1}]
 
 
@@ -37,9 +38,11 @@ KINDS = [{}, {"zero_as_missing": True}, {"use_missing": False}, {"max_depth": 1}
 def test_scores_are_lightgbms_to_the_bit(objective: str, more: dict[str, object]) -> None:
     booster = grown(objective, **({"num_class": 3} if objective == "multiclass" else {}), **more)
     expected = np.asarray(booster.predict(ASKED, raw_score=True)).reshape(len(ASKED), -1)
-    scores = Forest.parse(booster.model_to_string()).raw_scores(ASKED)
+    scores = Forest.parse(booster.model_to_string()).raw_scores(ASKED, EACH)
     assert len(np.unique(expected)) >= 5
     assert scores.tobytes() == expected.tobytes()
+    few = Forest.parse(booster.model_to_string()).raw_scores(ASKED[:3], EACH)
+    assert few.tobytes() == expected[:3].tobytes()
 
 
 @pytest.mark.parametrize("more", KINDS)
@@ -52,7 +55,10 @@ def test_contributions_are_lightgbms(more: dict[str, object]) -> None:
 def test_trees_of_a_single_leaf_have_one_score() -> None:
     booster = grown("binary", min_data_in_leaf=1_000)
     forest = Forest.parse(booster.model_to_string())
-    assert forest.raw_scores(ASKED).tobytes() == np.asarray(booster.predict(ASKED, raw_score=True))[:, None].tobytes()
+    assert (
+        forest.raw_scores(ASKED, EACH).tobytes()
+        == np.asarray(booster.predict(ASKED, raw_score=True))[:, None].tobytes()
+    )
     assert forest.contributions(ASKED) == pytest.approx(np.asarray(booster.predict(ASKED, pred_contrib=True)))
 
 

@@ -114,22 +114,38 @@ def test_thresholds_are_counted_off() -> None:
     own = np.linspace(0.05, 0.95, 19)
     probabilities = np.stack([own, 1 - own], axis=1)[::-1]
 
-    assert fit_stage_thresholds(probabilities, np.zeros(19, dtype=np.int64), 0.9).tolist() == [pytest.approx(0.1), 0]
+    named = np.zeros(probabilities.shape, dtype=np.bool_)
+    assert fit_stage_thresholds(probabilities, np.zeros(19, dtype=np.int64), named, 0.9).tolist() == [
+        pytest.approx(0.1),
+        0,
+    ]
 
 
 @pytest.mark.parametrize(("rows", "threshold"), [(8, 0), (9, 1), (18, 1), (19, 2), (29, 3), (99, 10)])
 def test_a_tenth_of_the_rows_may_fall_below(rows: int, threshold: int) -> None:
-    own = np.arange(1, rows + 1) / 100
+    own, named = np.arange(1, rows + 1) / 100, np.zeros((rows, 1), dtype=np.bool_)
 
-    assert fit_stage_thresholds(own[:, None], np.zeros(rows, dtype=np.int64), 0.9) == pytest.approx([threshold / 100])
+    least = fit_stage_thresholds(own[:, None], np.zeros(rows, dtype=np.int64), named, 0.9)
+    assert least == pytest.approx([threshold / 100])
+
+
+def test_rows_whose_class_is_named_anyway_leave_room_for_others() -> None:
+    own, named = np.arange(1, 20) / 100, np.zeros((19, 1), dtype=np.bool_)
+    named[:5] = True  # of the 14 left, two may fall below
+
+    stage = np.zeros(19, dtype=np.int64)
+    assert fit_stage_thresholds(own[:, None], stage, named, 0.9) == pytest.approx([0.07])
+    assert fit_stage_thresholds(own[:, None], stage, ~named, 0.9) == pytest.approx([0.02])
+    assert fit_stage_thresholds(own[:, None], stage, np.ones((19, 1), dtype=np.bool_), 0.9).tolist() == [np.inf]
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), chances, chances, chances), min_size=1, max_size=60))
 def test_nine_in_ten_rows_of_each_class_stay_in(rows: list[tuple[int, float, float, float]]) -> None:
     stage, probabilities = np.array([row[0] for row in rows]), np.array([row[1:] for row in rows])
-    least = fit_stage_thresholds(probabilities, stage, 0.9)
+    named = probabilities.argmax(axis=1)[:, None] == np.arange(3)
+    least = fit_stage_thresholds(probabilities, stage, named, 0.9)
 
     assert least.shape == (3,)
     for k in set(stage.tolist()):
-        assert (probabilities[stage == k, k] >= least[k]).mean() >= 0.9
+        assert ((probabilities >= least) | named)[stage == k, k].mean() >= 0.9
     assert all(least[k] == 0 for k in {0, 1, 2} - set(stage.tolist()))

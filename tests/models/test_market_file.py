@@ -16,9 +16,11 @@ from features.event_log import EventLog, to_us
 from features.journey import Journey
 from features.market import MOST_MOMENTS, Market, no_market
 from models import market_file
+from models.base_rates import BaseRate
 from models.journey_model import Reader
-from models.market_file import market_version, read_market, write_market
+from models.market_file import FresherMarket, read_market, write_market
 
+RATES = {"conversion_30d": BaseRate(0.04, -0.5)}
 MOMENT = to_us(datetime(2025, 5, 1, tzinfo=UTC))
 
 
@@ -29,7 +31,7 @@ def fresher(reader: Reader, log: EventLog) -> Market:
 
 @pytest.fixture
 def written(fresher: Market, reader: Reader, tmp_path: Path) -> Path:
-    write_market(fresher, reader, tmp_path / "new" / "market")
+    write_market(FresherMarket(fresher, RATES), reader, tmp_path / "new" / "market")
     return tmp_path / "new" / "market"
 
 
@@ -44,13 +46,15 @@ def test_what_is_read_is_what_was_written(written: Path, fresher: Market, reader
     again = read_market(written, reader)
 
     for field in fields(Market):
-        assert getattr(again, field.name).tolist() == getattr(fresher, field.name).tolist()
-    assert market_version(again) == market_version(fresher) != market_version(reader.market)
+        assert getattr(again.market, field.name).tolist() == getattr(fresher, field.name).tolist()
+    assert again.base_rates == RATES
+    assert again.version == FresherMarket(fresher, RATES).version
+    assert len({again.version, FresherMarket(fresher, {}).version, FresherMarket(reader.market, RATES).version}) == 3
     assert [path.name for path in written.parent.iterdir()] == ["market"]
 
 
 def test_equal_markets_are_equal_files(written: Path, fresher: Market, reader: Reader, tmp_path: Path) -> None:
-    write_market(fresher, reader, tmp_path / "again")
+    write_market(FresherMarket(fresher, RATES), reader, tmp_path / "again")
 
     assert (tmp_path / "again").read_bytes() == written.read_bytes()
 
@@ -71,7 +75,7 @@ def test_the_market_of_another_reader_is_refused(other: str, written: Path, read
 def test_a_bundle_trained_again_on_the_same_kinds_reads_it(written: Path, reader: Reader) -> None:
     heard_of_more = replace(reader.vocabulary, known_channels=frozenset({"radio"}))
 
-    assert read_market(written, replace(reader, vocabulary=heard_of_more)).moments_us.tolist() == [MOMENT]
+    assert read_market(written, replace(reader, vocabulary=heard_of_more)).market.moments_us.tolist() == [MOMENT]
 
 
 def test_no_flip_goes_unnoticed(written: Path, reader: Reader) -> None:
@@ -122,13 +126,13 @@ def test_where_there_is_no_file_none_is_read(path: str, reader: Reader, tmp_path
 def test_figures_of_another_shape_are_refused_though_their_hash_is_right(
     spoil: Callable[[Market], Market], fresher: Market, reader: Reader, tmp_path: Path
 ) -> None:
-    write_market(spoil(fresher), reader, tmp_path / "market")
+    write_market(FresherMarket(spoil(fresher), {}), reader, tmp_path / "market")
 
     assert refusal(tmp_path / "market", reader) == "market_corrupt"
 
 
 def test_a_market_of_no_moment_is_refused(reader: Reader, tmp_path: Path) -> None:
-    write_market(no_market(reader.vocabulary, reader.journey), reader, tmp_path / "market")
+    write_market(FresherMarket(no_market(reader.vocabulary, reader.journey), {}), reader, tmp_path / "market")
 
     assert refusal(tmp_path / "market", reader) == "market_corrupt"
 
@@ -142,9 +146,9 @@ def test_another_safetensors_file_is_refused(reader: Reader, tmp_path: Path) -> 
 def test_a_place_that_cannot_be_written_is_told(fresher: Market, reader: Reader, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
     with pytest.raises(BadUsage, match="is a folder"):
-        write_market(fresher, reader, tmp_path)
+        write_market(FresherMarket(fresher, {}), reader, tmp_path)
     with pytest.raises(BadEnvironment, match="cannot be written"):
-        write_market(fresher, reader, tmp_path / "file" / "market")
+        write_market(FresherMarket(fresher, {}), reader, tmp_path / "file" / "market")
 
 
 def repeated(market: Market, times: int) -> Market:

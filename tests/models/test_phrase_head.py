@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from features.conversations import MOST_MESSAGES, last_messages
 from features.event_log import EventLog
 from features.phrases import PhraseRows, Phrases, phrase_rows, view_phrases
-from models.phrase_head import PhraseHead, phrase_effects
+from models.phrase_head import PhraseEffects, PhraseHead, phrase_effects
 
 HEAD = PhraseHead(
     weights=np.array([[1.0, 2.0, 0.0], [-1.0, 0.0, 4.0]]), intercepts=np.array([0.5, 0.25]), silent=np.array([-3.0, 3])
@@ -72,14 +71,13 @@ def test_a_row_alone_has_the_log_odds_it_has_among_others() -> None:
 PHRASES = Phrases(("price", "why"), np.array([1.0, 1.0]))
 
 
-def effects_of(head: PhraseHead, output: int, *messages: Message) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def effects_of(head: PhraseHead, output: int, *messages: Message) -> tuple[PhraseEffects, np.ndarray]:
     """The effects of one customer's messages at day 100, and the log-odds."""
     log = EventLog.from_records([("ada", messages)])
     as_of_us = np.array([(START + timedelta(days=100)).timestamp() * 1e6], dtype=np.int64)
-    read = last_messages(log, np.zeros(len(log), dtype=np.bool_), np.zeros(1, dtype=np.int64), as_of_us)
-    rows = phrase_rows(log, read, as_of_us, PHRASES)
-    own, company = phrase_effects(head, output, rows, view_phrases(log, read, as_of_us, PHRASES))
-    return own, company, head.log_odds(rows)
+    viewed = view_phrases(log, np.zeros(len(log), dtype=np.bool_), np.zeros(1, dtype=np.int64), as_of_us, PHRASES)
+    rows = phrase_rows(viewed, PHRASES)
+    return phrase_effects(head, output, rows, viewed), head.log_odds(rows)
 
 
 def test_a_phrase_is_shared_by_the_messages_that_hold_it() -> None:
@@ -91,12 +89,12 @@ def test_a_phrase_is_shared_by_the_messages_that_hold_it() -> None:
         Message(51, "x", "company"),
         Message(60, "price", "company"),
     ]
-    own, company, log_odds = effects_of(head, 0, *said)
+    told, log_odds = effects_of(head, 0, *said)
 
-    assert own[0, :3].tolist() == pytest.approx([1 + 10 / 3, 2 + 20 / 3, 0])
-    assert company[0, :3].tolist() == [100, 0, 0]
+    assert told.events.tolist() == [1, 0, 3, 2]  # the own messages, newest first, then the company's
+    assert told.effects.tolist() == pytest.approx([1 + 10 / 3, 2 + 20 / 3, 100, 0])
+    assert told.offsets.tolist() == [0, 4]
     assert log_odds.tolist() == [[113.5]]
-    assert (own.shape, company.shape) == ((1, MOST_MESSAGES), (1, MOST_MESSAGES))
 
 
 def test_effects_and_the_intercept_sum_to_the_log_odds() -> None:
@@ -105,13 +103,13 @@ def test_effects_and_the_intercept_sum_to_the_log_odds() -> None:
     texts = [" ".join(random.choice(["price", "why", "x"], size=6)) for _ in range(50)]
     said = [Message(i * 2, text, "company" if i % 2 else "customer") for i, text in enumerate(texts)]
     for output in range(2):
-        own, company, log_odds = effects_of(head, output, *said)
-        assert own.sum() + company.sum() + head.intercepts[output] == pytest.approx(log_odds[0, output], abs=1e-9)
+        told, log_odds = effects_of(head, output, *said)
+        assert sorted(told.events) == list(range(50))
+        assert told.effects.sum() + head.intercepts[output] == pytest.approx(log_odds[0, output], abs=1e-9)
 
 
 def test_messages_without_phrases_add_nothing() -> None:
-    own, company, log_odds = effects_of(PhraseHead(np.ones((1, 8)), np.ones(1), np.zeros(1)), 0, Message(1, "x"))
+    told, log_odds = effects_of(PhraseHead(np.ones((1, 8)), np.ones(1), np.zeros(1)), 0, Message(1, "x"))
 
-    assert not own.any()
-    assert not company.any()
+    assert told.effects.tolist() == [0.0]
     assert log_odds.tolist() == [[0.0]]

@@ -48,3 +48,21 @@ def test_ranks_of_the_training_rows_are_spread_evenly() -> None:
     placed = ranks(values, rank_grid(values))[:, 0]
 
     assert np.quantile(placed, [0.1, 0.5, 0.9]) == pytest.approx([-0.4, 0, 0.4], abs=0.02)
+
+
+def test_looked_up_terms_are_the_weighed_ranks_to_the_bit() -> None:
+    random = np.random.default_rng(2)
+    features = random.integers(-3, 4, (150, 8)).astype(np.float32) / 2
+    features[:, 4:] = random.normal(size=(150, 4))
+    features[random.random(features.shape) < 0.2] = np.nan
+    features[7] = np.nan
+    line = RankLine(
+        np.array([6, 1, 0, 7, 4]),
+        rank_grid(features[:100, [6, 1, 0, 7, 4]]),
+        LinearHead(random.normal(size=(2, 5)), np.array([0.5, -0.0]), np.array([-3.0, 2.0])),
+    )
+    expected = line.head.log_odds(line.ranks(features))
+
+    assert expected[7].tolist() == [-3.0, 2.0]
+    assert line.log_odds(features).tobytes() == expected.tobytes()
+    assert line.log_odds(features[5:8]).tobytes() == expected[5:8].tobytes()

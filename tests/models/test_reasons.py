@@ -17,10 +17,8 @@ from training.boosting import grow, telling_columns
 
 
 @pytest.fixture(scope="module")
-def reasons(
-    model: JourneyModel, asked: Asked, log: EventLog, rows: tuple[Int64s, Int64s], embed: Embed
-) -> list[list[Reason]]:
-    return explain(model, asked, log, rows[1], embed)
+def reasons(model: JourneyModel, asked: Asked, log: EventLog, embed: Embed) -> list[list[Reason]]:
+    return explain(model, asked, log, embed)
 
 
 def words_of(reasons: list[Reason]) -> Reason | None:
@@ -62,9 +60,7 @@ def test_each_feature_is_named_once_with_its_value(
             assert reason.event_id is None
 
 
-def test_the_rounding_of_effects_is_no_reason(
-    model: JourneyModel, asked: Asked, log: EventLog, rows: tuple[Int64s, Int64s], embed: Embed
-) -> None:
+def test_the_rounding_of_effects_is_no_reason(model: JourneyModel, asked: Asked, log: EventLog, embed: Embed) -> None:
     """Where one column tells all, TreeSHAP leaves traces of rounding on others."""
     features = asked.conversion.features
     bought = (features[:, model.reader.column_of["action purchase: times ever"]] > 0).astype(np.int8)
@@ -77,10 +73,7 @@ def test_the_rounding_of_effects_is_no_reason(
     effects = np.abs(trees.contributions(features)[:, :-1])
     assert ((effects > 0) & (effects < 1e-12)).any()
     named = [
-        reason
-        for row in explain(plain, asked, log, rows[1], embed)
-        for reason in row
-        if reason.feature not in (REST, BASE)
+        reason for row in explain(plain, asked, log, embed) for reason in row if reason.feature not in (REST, BASE)
     ]
     assert min(abs(reason.effect) for reason in named) > 1e-12
 
@@ -146,11 +139,11 @@ def test_a_message_of_the_company_may_be_named(reasons: list[list[Reason]], log:
 
 
 def test_without_a_text_head_words_are_no_reason(
-    model: JourneyModel, asked: Asked, log: EventLog, rows: tuple[Int64s, Int64s], embed: Embed
+    model: JourneyModel, asked: Asked, log: EventLog, embed: Embed
 ) -> None:
     hazards = tuple(replace(hazard, words=Blend((), 0.2)) for hazard in model.conversion.hazards)
     wordless = replace(model, conversion=replace(model.conversion, hazards=hazards, text_head=None, phrase_head=None))
-    reasons = explain(wordless, asked, log, rows[1], embed)
+    reasons = explain(wordless, asked, log, embed)
 
     assert all(words_of(row) is None for row in reasons)
     sums = [sum(reason.effect for reason in row) for row in reasons]
@@ -166,17 +159,17 @@ def test_a_row_alone_has_the_reasons_it_has_among_others(
 ) -> None:
     for row in range(0, len(reasons), 29):
         asked_alone = model.reader.read(log, rows[0][row : row + 1], rows[1][row : row + 1], embed)
-        assert explain(model, asked_alone, log, rows[1][row : row + 1], embed) == [reasons[row]]
+        assert explain(model, asked_alone, log, embed) == [reasons[row]]
 
 
 def test_no_rows_have_no_reasons(model: JourneyModel, log: EventLog, embed: Embed) -> None:
     nobody = model.reader.read(log, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), embed)
 
-    assert explain(model, nobody, log, np.zeros(0, dtype=np.int64), embed) == []
+    assert explain(model, nobody, log, embed) == []
 
 
 def test_a_model_without_conversion_has_nothing_to_explain(
     model: JourneyModel, asked: Asked, log: EventLog, embed: Embed
 ) -> None:
     with pytest.raises(ValueError, match="no conversion to explain"):
-        explain(replace(model, conversion=None), asked, log, np.zeros(0, dtype=np.int64), embed)
+        explain(replace(model, conversion=None), asked, log, embed)

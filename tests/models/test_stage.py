@@ -18,8 +18,9 @@ NO_TREES = StageModel(
     classes=np.array([1, 3]),
     shares=np.array([0.75, 0.25]),
     trees=None,
+    line=None,
     start=np.zeros(0),
-    blend=np.ones(2),
+    blend=np.ones(3),
     decision=np.array([1.0, 2.0]),
     thresholds=np.array([0.2, 0.4]),
     text_head=None,
@@ -68,16 +69,19 @@ def test_a_rare_stage_is_named_before_it_is_the_likeliest_unless_nothing_is_know
     assert NO_TREES.decided(probabilities, np.array([False, False, True])).tolist() == [3, 1, 1]
 
 
-def test_the_words_are_added_to_the_trees(model: JourneyModel, asked: Asked) -> None:
+def test_words_trees_and_line_are_added(model: JourneyModel, asked: Asked) -> None:
     rows, heard = asked.stage, np.zeros(len(asked.stage.features), dtype=np.bool_)
     with_words = model.stage.probabilities(rows, heard)
     trees = model.stage.trees.raw_scores(rows.features)
     words = model.stage.text_head.log_odds(rows.pools) + 0.5 * model.stage.phrase_head.log_odds(rows.phrases)
+    line = model.stage.line.log_odds(rows.features)
 
-    assert with_words == pytest.approx(softmax(0.8 * trees + 0.8 * words, axis=1))
+    assert with_words == pytest.approx(softmax(0.8 * trees + 0.8 * words + 0.5 * line, axis=1))
+    lineless = replace(model.stage, line=None).probabilities(rows, heard)
+    assert lineless == pytest.approx(softmax(0.8 * trees + 0.8 * words, axis=1))
     silent = replace(model.stage, text_head=None, phrase_head=None, start=np.zeros(0))
     without = silent.probabilities(rows, heard)
-    assert without == pytest.approx(softmax(0.8 * trees, axis=1))
+    assert without == pytest.approx(softmax(0.8 * trees + 0.5 * line, axis=1))
     assert np.abs(with_words - without).max() > 0.1
 
 
@@ -101,7 +105,7 @@ def test_of_whom_nothing_is_known_the_shares_are_said(model: JourneyModel, asked
 @pytest.mark.parametrize("factor", [0.05, 1.0, 20.0])
 def test_probabilities_sum_to_one(model: JourneyModel, asked: Asked, factor: float) -> None:
     shouting = LinearHead(np.full((4, 24), 30.0) * np.arange(4)[:, None], np.zeros(4), np.zeros(4))
-    extreme = replace(model.stage, blend=np.array([factor, factor]), text_head=shouting)
+    extreme = replace(model.stage, blend=np.array([factor, factor, factor]), text_head=shouting)
     probabilities = extreme.probabilities(asked.stage, np.zeros(len(asked.stage.features), dtype=np.bool_))
 
     assert probabilities.min() >= 0

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -30,6 +31,9 @@ class CountingScorer:
 
     def describe(self) -> dict[str, Any]:
         return {"model_version": "v7", "features": 1}
+
+    def is_quick(self, histories: Sequence[tuple[str, Sequence[TouchpointRecord]]]) -> bool:
+        return bool(histories) and histories[0][0] == "quick"
 
     def score_histories(
         self, histories: Sequence[tuple[str, Sequence[TouchpointRecord]]], as_of_us: int, reasons: bool = False
@@ -279,6 +283,35 @@ def test_a_long_list_whose_customers_are_slow_ends_at_its_deadline_and_frees_the
     assert response.status_code == 504
     assert post(endpoint, {"customers": [customer()]}).status_code == 200
     assert time.monotonic() - started < 3.0  # not fifty times 0.2 s
+
+
+def test_what_is_quick_is_scored_at_once_unless_the_scoring_thread_is_at_work() -> None:
+    threads: list[str] = []
+
+    class Noting(CountingScorer):
+        def score_histories(self, histories: Any, as_of_us: int, reasons: bool = False) -> list[dict[str, object]]:
+            threads.append(f"{histories[0][0]} in {threading.current_thread().name.partition('_')[0]}")
+            return super().score_histories(histories, as_of_us, reasons)
+
+    async def ask() -> None:
+        app = make_app(Noting(), Settings(), now=lambda: NOW)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://endpoint") as caller:
+
+            async def score(customer_id: str) -> None:
+                body = json.dumps({"customers": [customer(customer_id)]})
+                assert (await caller.post("/score", content=body, headers=JSON)).status_code == 200
+
+            await score("quick")
+            slow = asyncio.create_task(score("slow"))
+            await asyncio.sleep(0.05)
+            await score("quick")
+            await slow
+            await score("quick")
+
+    asyncio.run(ask())
+    here = threading.current_thread().name.partition("_")[0]
+    expected = [f"quick in {here}", "slow in scoring", "quick in scoring", f"quick in {here}"]
+    assert threads[1:] == expected  # the first is the golden request
 
 
 def test_explain_gives_reasons_without_being_asked_for_them(endpoint: TestClient) -> None:

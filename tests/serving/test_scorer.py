@@ -14,15 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from scipy.special import logit
 
 from features.embedder import Embedder
 from features.errors import BadUsage
 from features.event_log import EventLog, from_us, to_us
 from features.journey import Journey
 from features.touchpoints import TOUCHPOINT_TYPES, drop_duplicates, read_touchpoints
+from models.base_rates import BaseRate
 from models.bundle import load_bundle
 from models.journey_model import JourneyModel
-from models.market_file import read_market, write_market
+from models.market_file import FresherMarket, read_market, write_market
 from serving.schemas import Touchpoint
 from serving.scorer import Scorer
 
@@ -408,7 +410,8 @@ def fresher(trained: Path, market: pl.DataFrame, tmp_path_factory: pytest.TempPa
     reader = load_bundle(trained / "bundle").model.reader
     moment = np.array([to_us(MARKET_AS_OF - timedelta(days=10))], dtype=np.int64)
     path = tmp_path_factory.mktemp("fresher") / "market"
-    write_market(reader.survey(EventLog.from_frame(drop_duplicates(market)), moment), reader, path)
+    surveyed = reader.survey(EventLog.from_frame(drop_duplicates(market)), moment)
+    write_market(FresherMarket(surveyed, {}), reader, path)
     return path
 
 
@@ -417,7 +420,7 @@ def test_a_fresher_market_gives_the_scores_of_a_reader_with_it(
 ) -> None:
     bundle = load_bundle(trained / "bundle")
     reader = bundle.model.reader
-    by_hand = replace(bundle.model, reader=replace(reader, market=read_market(fresher, reader)))
+    by_hand = replace(bundle.model, reader=replace(reader, market=read_market(fresher, reader).market))
     wanted = score_frame(
         Scorer(replace(bundle, model=by_hand), Embedder.with_cache(trained / "bundle" / "embedder", threads=1)), market
     )
@@ -432,6 +435,30 @@ def test_a_fresher_market_gives_the_scores_of_a_reader_with_it(
         (MARKET_AS_OF - timedelta(days=10)).isoformat(),
         from_us(reader.market.moments_us[-1]).isoformat(),
     )
+
+
+def test_with_newer_base_rates_every_forecast_moves_and_reasons_sum_to_it(
+    trained: Path, fresher: Path, market: pl.DataFrame, tmp_path: Path
+) -> None:
+    reader = load_bundle(trained / "bundle").model.reader
+    rates = {"conversion_30d": BaseRate(0.02, -1.0), "conversion_90d": BaseRate(0.05, -0.5)}
+    write_market(FresherMarket(read_market(fresher, reader).market, rates), reader, tmp_path / "market")
+    before = score_frame(Scorer.load(trained / "bundle", market=fresher), market)
+    scorer = Scorer.load(trained / "bundle", market=tmp_path / "market")
+    asked = [
+        row for row in zip(before, score_frame(scorer, market), strict=True) if row[0]["conversion_30d"] is not None
+    ]
+
+    for old, new in asked:
+        assert logit(new["conversion_30d"]) == pytest.approx(logit(old["conversion_30d"]) - 1.0)
+        assert new["conversion_30d_low"] <= new["conversion_30d"] <= new["conversion_30d_high"]
+        assert new["conversion_90d_low"] <= new["conversion_90d"] <= new["conversion_90d_high"]
+        assert sum(reason["effect"] for reason in new["reasons"]) == pytest.approx(
+            logit(new["conversion_30d"]), abs=1e-6
+        )
+        assert (new["conversion_percentile"], new["stage"]) == (old["conversion_percentile"], old["stage"])
+    assert len(asked) > 20
+    assert scorer.describe()["base_rates"] == {"conversion_30d": 0.02, "conversion_90d": 0.05}
 
 
 def test_another_bundles_market_is_refused(plain_bundle: Path, fresher: Path) -> None:

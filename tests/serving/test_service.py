@@ -1,3 +1,4 @@
+import asyncio
 import json
 import os
 import re
@@ -22,11 +23,10 @@ import psutil
 import pytest
 from starlette.testclient import TestClient
 
-from features.errors import BadEnvironment, BadUsage
 from features.event_log import EventLog, to_us
 from features.journey import DEFAULT_JOURNEY
 from models.bundle import load_bundle, save_bundle
-from models.market_file import write_market
+from models.market_file import FresherMarket, write_market
 from serving.schemas import Touchpoint
 from serving.scorer import Scorer
 from serving.settings import Settings
@@ -38,8 +38,8 @@ AS_OF = datetime(2026, 1, 20, tzinfo=UTC)
 STARTING_S = 120
 SERVERS: list[int] = []  # processes that were started
 SERVE = """
-import sys, pathlib, serving.service
-serving.service.serve(pathlib.Path(sys.argv[1]), port=int(sys.argv[2]))
+import sys, pathlib, serving.launch
+serving.launch.serve(pathlib.Path(sys.argv[1]), port=int(sys.argv[2]))
 """
 JSON = {"Content-Type": "application/json"}
 TOUCHPOINT = {"occurred_at": "2026-01-05T00:00:00Z", "channel": "web", "action": "viewed"}
@@ -120,7 +120,7 @@ def market(bundle: Path) -> Path:
     viewed = [[Touchpoint(datetime(2026, 1, day, tzinfo=UTC), "web", "viewed")] for day in range(1, 8)]
     log = EventLog.from_records([(f"c{i}", touchpoints) for i, touchpoints in enumerate(viewed)])
     surveyed = reader.survey(log, np.array([to_us(AS_OF)], dtype=np.int64))
-    write_market(surveyed, reader, bundle.parent / "market")
+    write_market(FresherMarket(surveyed, {}), reader, bundle.parent / "market")
     return bundle.parent / "market"
 
 
@@ -192,7 +192,6 @@ def test_metrics_tell_requests_customers_scores_and_model_and_neither_they_nor_t
     assert counted['journeycast_messages_total{source="new"}'] == "0.0"  # this bundle reads no text
     version = Scorer.load(bundle).model_version
     assert any(name.startswith(f'journeycast_model_info{{model_version="{version}"') for name in counted)
-    assert any('endpoint="/score",http_response_code="422"' in name for name in counted)
     assert "CANARY" not in metrics + log.read_text()
 
 
@@ -340,13 +339,6 @@ def test_without_a_bundle_the_service_is_live_but_not_ready(service: Any, caplog
     assert "not ready: no_bundle: JOURNEYCAST_BUNDLE is not set" in caplog.text
 
 
-def test_for_other_machines_without_keys_it_does_not_start(service: Any, bundle: Path) -> None:
-    with pytest.raises(BadUsage) as caught:
-        service.serve(bundle, "0.0.0.0", free_port())
-    assert caught.value.code == "no_keys"
-    assert "JOURNEYCAST_SERVE_KEY_FILE" in str(caught.value)
-
-
 def test_the_timeout_whose_timers_stay_is_left_out(service: Any) -> None:
     def middleware(app: Any) -> set[str]:
         return {item.cls.__name__ for item in app.user_middleware}
@@ -356,38 +348,22 @@ def test_the_timeout_whose_timers_stay_is_left_out(service: Any) -> None:
     assert middleware(stock) - middleware(behind_the_door) == {"TimeoutMiddleware"}
 
 
-@pytest.mark.parametrize(
-    ("host", "port", "fault", "code"),
-    [
-        ("localhost", 3000, BadUsage, "bad_host"),
-        ("127.0.0.1", 80_000, BadUsage, "bad_port"),
-        ("127.0.0.1", 0, BadUsage, "bad_port"),
-        ("192.0.2.1", 3000, BadEnvironment, "cannot_listen"),
-    ],
-)
-def test_an_address_that_cannot_be_served_is_told(
-    service: Any,
-    bundle: Path,
-    host: str,
-    port: int,
-    fault: type[Exception],
-    code: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(service, "SETTINGS", Settings(anyone=True))
-    with pytest.raises(fault) as caught:
-        service.serve(bundle, host, port)
-    assert caught.value.code == code
+def test_where_its_log_or_traces_are_wanted_bentoml_sees_the_calls(service: Any) -> None:
+    """Otherwise they do not pay for its middleware."""
 
+    def called(is_watched: bool, method: str, path: str) -> str:
+        calls: list[str] = []
 
-def test_a_folder_without_a_bundle_is_not_served(service: Any, tmp_path: Path) -> None:
-    with pytest.raises(BadUsage) as caught:
-        service.serve(tmp_path)
-    assert caught.value.code == "no_bundle"
+        def app(name: str) -> Any:
+            async def note(*_: Any) -> None:
+                calls.append(name)
 
+            return note
 
-def test_a_damaged_bundle_is_not_served(service: Any, bundle: Path, tmp_path: Path) -> None:
-    damaged = shutil.copytree(bundle, tmp_path / "damaged")
-    (damaged / "model.json").write_bytes(b"{}")
-    with pytest.raises(BadEnvironment):
-        service.serve(damaged)
+        door = service.FrontDoor(app("bentoml"), app("ours"), is_watched)
+        scope = {"type": "http", "method": method, "path": path}
+        asyncio.run(door(scope, app("receive"), app("send")))
+        return calls[0]
+
+    assert [called(is_watched, "POST", "/score") for is_watched in (True, False)] == ["bentoml", "ours"]
+    assert [called(True, method, path) for method, path in (("GET", "/"), ("GET", "/docs.json"))] == ["ours"] * 2

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -188,3 +192,14 @@ def test_trees_know_their_columns(features: Float32s, target: Codes) -> None:
 
     assert trees.columns.tolist() == [3, 0]
     assert trees.raw_scores(elsewhere).tolist() == trees.raw_scores(features).tolist()
+
+
+def test_ctrl_c_ends_the_folds_that_have_begun(features: Float32s, target: Codes) -> None:
+    columns, start = np.arange(6), np.zeros((600, 1))
+    ctrl_c = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    ctrl_c.start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        out_of_fold(features, target, start, columns, FOLDS_OF_ROWS, BINARY, [1_000_000], seed=0)
+    assert time.monotonic() - began < 60  # a million trees take hours
+    ctrl_c.join()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import log_loss
@@ -125,6 +127,23 @@ def test_words_tell_of_the_stage() -> None:
         for name, model, rows in [("words", with_words, told), ("none", without, untold)]
     }
     assert loss["words"] < loss["none"] - 0.2
+
+
+def test_a_line_on_ranks_tells_what_few_trees_cannot() -> None:
+    """Five columns that each tell a little, of very different scales."""
+    random = np.random.default_rng(27)
+    told = random.normal(size=(800, 5))
+    stage = np.digitize(told.sum(axis=1) + random.normal(size=800), [-1.5, 1.5]).astype(np.int8)
+    rows = FeatureRows(np.exp(3 * told).astype(np.float32), None, None)
+    model = fitted_on(rows, stage, n_stages=3)
+    loss = {
+        name: log_loss(stage, probabilities(of, rows))
+        for name, of in [("line", model), ("none", replace(model, line=None))]
+    }
+
+    assert model.line.head.weights.shape == (3, 5)
+    assert model.blend.shape == (3,)
+    assert loss["line"] < loss["none"] - 0.2
 
 
 def test_where_too_few_spoke_words_are_not_read() -> None:

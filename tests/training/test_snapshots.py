@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.errors import BadData
 from features.event_log import EventLog, from_us, to_us
+from features.journey import DEFAULT_JOURNEY, Journey
 from features.touchpoints import TOUCHPOINT_TYPES, drop_duplicates
-from training.snapshots import calendar_grid, snapshots
+from training.settings import Snapshots
+from training.snapshots import calendar_grid, choose_snapshots, snapshots
 
 ONE_US = timedelta(microseconds=1)
 YEAR = timedelta(days=365)
@@ -160,3 +163,62 @@ def test_who_comes_back_is_asked_again() -> None:
 def test_without_moments_or_customers_there_are_no_rows() -> None:
     assert asked(log_of(("ada", MIDNIGHT)), []) == []
     assert asked(log_of(), [MIDNIGHT]) == []
+
+
+# Chosen moments and cohorts
+
+
+def chosen(log: EventLog, **asked: object) -> tuple[list[tuple[str, str]], dict[str, int]]:
+    journey = Journey.from_dict({"name": "buying", "stages": ["new", "old"], "conversion": {"actions": ["visited"]}})
+    customer, as_of_us, left_out = choose_snapshots(log, journey, Snapshots.model_validate(asked))
+    rows = zip(customer, as_of_us, strict=True)
+    return [(log.customer_ids[c], f"{from_us(moment_us):%m-%d %H}") for c, moment_us in rows], left_out
+
+
+SIX = log_of(
+    ("ada", day(1, 2, 10)),
+    ("ada", day(1, 3, 9)),
+    ("ada", day(1, 4, 9), day(1, 5, 8)),
+    ("bob", day(1, 4)),
+    ("bob", day(1, 4, 1)),
+    ("cyd", day(1, 5, 12)),
+)
+
+
+def test_a_grid_that_is_asked_for_is_taken_even_where_it_is_short() -> None:
+    assert chosen(SIX, every="day") == ([
+        ("ada", "01-03 00"), ("ada", "01-04 00"), ("ada", "01-05 00"), ("bob", "01-04 00"), ("bob", "01-05 00"),
+    ], {})  # fmt: skip
+    assert chosen(SIX, every="week")[0] == []
+    whole_year = log_of(("ada", day(1, 15)), ("ada", day(12, 15)))
+    assert [moment for _, moment in chosen(whole_year, every="month")[0]] == [f"{m:02}-01 00" for m in range(2, 13)]
+
+
+def test_events_are_moments_at_which_one_became_known() -> None:
+    assert chosen(SIX, every="event", actions=["visited"])[0] == [
+        ("ada", "01-02 10"), ("ada", "01-03 09"), ("ada", "01-05 08"), ("bob", "01-04 00"), ("bob", "01-04 01"),
+        ("cyd", "01-05 12"),
+    ]  # fmt: skip
+    with pytest.raises(BadData, match=r"no touchpoint has the action visit of \[snapshots\]; did you mean visited"):
+        chosen(SIX, every="event", actions=["visit"])
+
+
+def test_a_cohort_is_narrowed_and_what_is_left_out_is_counted_once() -> None:
+    assert chosen(SIX, every="day", seen_within_days=1)[0] == [
+        ("ada", "01-03 00"), ("ada", "01-04 00"), ("bob", "01-04 00"), ("bob", "01-05 00"),
+    ]  # fmt: skip
+    assert chosen(SIX, every="day", known_for_days=1, at_least_touchpoints=2) == (
+        [("ada", "01-04 00"), ("ada", "01-05 00"), ("bob", "01-05 00")],
+        {"snapshots of customers known for less than 1 days": 2},
+    )
+    assert chosen(SIX, every="day", at_least_touchpoints=2) == (
+        [("ada", "01-04 00"), ("ada", "01-05 00"), ("bob", "01-05 00")],
+        {"snapshots of customers with fewer than 2 touchpoints": 2},
+    )
+    assert chosen(SIX, every="day", not_yet_converted=True) == ([], {"snapshots of customers who had converted": 5})
+
+
+def test_by_default_the_rows_are_those_of_the_grid() -> None:
+    rows = snapshots(SIX, calendar_grid(SIX))
+    customer, as_of_us, left_out = choose_snapshots(SIX, DEFAULT_JOURNEY)
+    assert (customer.tolist(), as_of_us.tolist(), left_out) == (rows[0].tolist(), rows[1].tolist(), {})

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.errors import BadData
-from training import split
-from training.split import DAY_US, Split, person_folds, time_and_person_split
+from training import settings, split
+from training.split import DAY_US, Split, held_out_persons, person_folds, time_and_person_split
 
 NAMES = [f"customer {i}" for i in range(400)]
 
@@ -194,3 +194,39 @@ def test_any_split_keeps_persons_and_windows_apart_in_any_order(
     assert sorted(np.array(order)[shuffled.test_rows]) == found.test_rows.tolist()
     assert (shuffled.kind, shuffled.reason, shuffled.cut_us) == (found.kind, found.reason, found.cut_us)
     assert shuffled.left_out_in_gap == found.left_out_in_gap
+
+
+# What is asked for
+
+
+def asked(**values: object) -> settings.Split:
+    return settings.Split.model_validate(values)
+
+
+def test_by_time_alone_all_late_rows_are_judged_and_their_persons_are_learnt_from():
+    with any_number_will_do():
+        found = time_and_person_split(TEN, TEN_AS_OF, 30, seed=2, asked=asked(kind="time"))
+    assert (found.kind, found.reason, found.cut_us) == ("time", "", 100 * DAY_US)
+    assert (found.train_rows.tolist(), found.test_rows.tolist()) == ([0, 1, 2, 3, 4, 5], [7, 8, 9])
+    assert (found.left_out_in_gap, found.left_out_other) == (1, 0)
+
+
+def test_by_person_alone_time_counts_for_nothing():
+    found = time_and_person_split(TEN, TEN_AS_OF, 30, seed=2, asked=asked(kind="person", person_share=0.5))
+    assert (found.kind, found.reason, found.cut_us) == ("person", "asked for", None)
+    assert set(TEN) == set.union(*sides(TEN, found))
+    assert not set.intersection(*sides(TEN, found))
+
+
+def test_a_gap_and_shares_are_taken_as_asked():
+    with any_number_will_do():
+        found = time_and_person_split(TEN, TEN_AS_OF, None, seed=2, asked=asked(kind="time", gap_days=50))
+        later = time_and_person_split(TEN, TEN_AS_OF, 0, seed=2, asked=asked(kind="time", late_share=0.2))
+    assert (found.train_rows.tolist(), found.left_out_in_gap) == ([0, 1, 2, 3], 3)
+    assert (later.cut_us, later.test_rows.tolist()) == (110 * DAY_US, [8, 9])
+
+
+def test_persons_held_out_are_those_of_a_split_by_person():
+    person, as_of_us = monthly()
+    found = time_and_person_split(person, as_of_us, None, seed=0)
+    assert np.flatnonzero(held_out_persons(person, 0.2, seed=0)).tolist() == found.test_rows.tolist()

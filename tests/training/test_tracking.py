@@ -1,6 +1,7 @@
 """Runs and models in MLflow: what is recorded, what never is, and what happens when something fails."""
 
 import ast
+import json
 import re
 import sys
 from importlib.metadata import version
@@ -12,7 +13,17 @@ import pytest
 from features.errors import BadData, BadEnvironment, BadUsage
 from models.bundle import load_bundle
 from training import tracking
-from training.tracking import download_bundle, log_bundle, log_metrics, tracked_run
+from training.fingerprint import Fingerprint
+from training.run_owner import this_process
+from training.tracking import (
+    download_bundle,
+    log_bundle,
+    log_data,
+    log_folder,
+    log_metrics,
+    register_bundle,
+    tracked_run,
+)
 
 ROOT = Path(__file__).parents[2]
 ROOMS = {"features", "models", "serving", "training"}
@@ -56,16 +67,113 @@ def test_a_run_keeps_its_name_parameters_tags_and_figures_and_ends_well() -> Non
     assert client().get_experiment(run.info.experiment_id).name == "journeycast"
 
 
-@pytest.mark.parametrize("fault", [BadData("too_few_conversions", "found 3"), KeyboardInterrupt(), ValueError("bug")])
+@pytest.mark.parametrize(
+    ("fault", "ends"),
+    [
+        (BadData("too_few_conversions", "found 3"), "FAILED"),
+        (ValueError("bug"), "FAILED"),
+        (KeyboardInterrupt(), "KILLED"),
+        (SystemExit(143), "KILLED"),
+    ],
+)
 @pytest.mark.usefixtures("store")
-def test_a_run_in_which_something_fails_is_failed_and_the_fault_passes(fault: BaseException) -> None:
+def test_a_run_in_which_something_fails_says_so_and_the_fault_passes(fault: BaseException, ends: str) -> None:
     with pytest.raises(type(fault)) as caught, tracked_run("spring", {}, {}) as run_id:
         raise fault
     assert caught.value is fault
-    assert status(run_id) == "FAILED"
+    assert status(run_id) == ends
     with tracked_run("summer", {}, {}) as following:
         pass
     assert status(following) == "FINISHED"
+
+
+@pytest.mark.usefixtures("store")
+def test_a_run_within_a_run_is_its_child() -> None:
+    with tracked_run("spring", {}, {}) as parent:
+        for fold in range(2):
+            with tracked_run(f"fold {fold}", {"fold": fold}, {}):
+                log_metrics({"conversion_30d/roc_auc": 0.5 + fold})
+        with pytest.raises(ValueError, match="bug"), tracked_run("fold 2", {}, {}):
+            raise ValueError("bug")
+        log_metrics({"conversion_30d/roc_auc": 0.75}, step=2)
+    children = client().search_runs(["1"], f"tags.mlflow.parentRunId = '{parent}'", order_by=["attributes.run_name"])
+    assert [(run.info.run_name, run.info.status) for run in children] == [
+        ("fold 0", "FINISHED"), ("fold 1", "FINISHED"), ("fold 2", "FAILED"),
+    ]  # fmt: skip
+    assert [run.data.metrics for run in children[:2]] == [{"conversion_30d/roc_auc": 0.5 + fold} for fold in range(2)]
+    assert status(parent) == "FINISHED"
+    (figure,) = client().get_metric_history(parent, "conversion_30d/roc_auc")
+    assert (figure.value, figure.step) == (0.75, 2)
+
+
+@pytest.mark.usefixtures("store")
+def test_figures_that_are_not_finite_are_named_not_kept() -> None:
+    figures = {"stage/log_loss": float("inf"), "stage/f1_won": float("nan"), "stage/n": 3.0}
+    with tracked_run("spring", {}, {}) as run_id:
+        log_metrics(figures)
+    run = client().get_run(run_id)
+    assert run.data.metrics == {"stage/n": 3.0}
+    assert run.data.tags["not_finite"] == "stage/log_loss, stage/f1_won"
+
+
+@pytest.mark.usefixtures("store")
+def test_data_are_known_by_their_digest_schema_and_counts() -> None:
+    types = {"customer_id": "string", "as_of": "datetime", "conversion_30d": "boolean"}
+    with tracked_run("spring", {}, {}) as run_id:
+        log_data(Fingerprint("labelled rows", "0a1b", types, {"rows": 6, "customers": 4}), "a.csv, b.csv", "training")
+    (used,) = client().get_run(run_id).inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("labelled rows", "0a1b")
+    assert json.loads(used.dataset.profile) == {"rows": 6, "customers": 4}
+    columns = json.loads(used.dataset.schema)["mlflow_colspec"]
+    assert {column["name"]: column["type"] for column in columns} == types
+    assert [(tag.key, tag.value) for tag in used.tags] == [("mlflow.data.context", "training")]
+    assert tracking.mlflow.data.get_source(used.dataset).to_dict() == {"uri": "a.csv, b.csv"}
+
+
+@pytest.mark.usefixtures("store")
+def test_the_files_of_a_folder_are_kept_with_the_run(tmp_path: Path) -> None:
+    (tmp_path / "card" / "pictures").mkdir(parents=True)
+    (tmp_path / "card" / "index.html").write_text("<title>Card</title>")
+    (tmp_path / "card" / "pictures" / "lift.svg").write_text("<svg/>")
+    with tracked_run("spring", {}, {}) as run_id:
+        log_folder(tmp_path / "card", "model card")
+    kept = Path(tracking.mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path="model card"))
+    assert {path.relative_to(kept).as_posix() for path in files_in(kept)} == {"index.html", "pictures/lift.svg"}
+
+
+@pytest.mark.usefixtures("store")
+def test_a_run_says_which_process_and_which_commit_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    tags = []
+    for state in (None, ("0a1b", False), ("0a1b", True)):
+        monkeypatch.setattr(tracking, "git_state", lambda folder, state=state: state if folder == Path.cwd() else None)
+        with tracked_run("spring", {}, {"labels": "given"}) as run_id:
+            tags.append(client().get_run(run_id).data.tags)
+    assert {tag["process"] for tag in tags} == {this_process()}
+    assert [tag.get("git_dirty") for tag in tags] == [None, "false", "true"]
+    assert [tag["mlflow.source.git.commit"] for tag in tags[1:]] == ["0a1b", "0a1b"]
+
+
+@pytest.mark.usefixtures("store")
+def test_the_experiment_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "spring campaign")
+    with tracked_run("spring", {}, {}) as run_id:
+        pass
+    experiment = client().get_experiment(client().get_run(run_id).info.experiment_id)
+    assert experiment.name == "spring campaign"
+
+
+@pytest.mark.usefixtures("store")
+def test_a_run_whose_process_is_no_more_is_killed_by_the_next_and_no_other_is() -> None:
+    gone = this_process().rsplit(" ", 2)[0] + " 4194305 1000000000"
+    elsewhere = "other-machine/00000000 1 1000000000"
+    runs = {}
+    for owner in (gone, elsewhere, this_process()):
+        runs[owner] = client().create_run("1", tags={"process": owner}).info.run_id
+    model = client().create_logged_model("1", name="bundle", source_run_id=runs[gone])
+    with tracked_run("spring", {}, {}):
+        pass
+    assert [status(run_id) for run_id in runs.values()] == ["KILLED", "RUNNING", "RUNNING"]
+    assert client().get_logged_model(model.model_id).status == "FAILED"
 
 
 @pytest.mark.parametrize("address", ["nonsense://store", "sqlite:///{folder}/damaged.db"])
@@ -95,8 +203,9 @@ def test_the_first_model_registered_is_the_champion_and_resolves_to_its_bundle(t
 @pytest.mark.usefixtures("store")
 def test_a_second_model_registered_does_not_move_the_champion(plain_bundle: Path) -> None:
     champion = files_of(CHAMPION)
-    with tracked_run("plain", {}, {}):
-        assert log_bundle(plain_bundle, register=True) == "2"
+    with tracked_run("plain", {}, {}) as run_id:
+        log_bundle(plain_bundle)
+    assert register_bundle(run_id) == "2"
     assert champion_version() == "1"
     assert files_of(CHAMPION) == champion
     assert load_bundle(download_bundle("models:/journeycast/2")).version == load_bundle(plain_bundle).version
@@ -107,7 +216,7 @@ def test_a_second_model_registered_does_not_move_the_champion(plain_bundle: Path
 @pytest.mark.usefixtures("store")
 def test_a_model_that_is_not_registered_is_found_by_its_run(plain_bundle: Path) -> None:
     with tracked_run("plain", {}, {}) as run_id:
-        assert log_bundle(plain_bundle, register=False) is None
+        log_bundle(plain_bundle)
     assert load_bundle(download_bundle(f"runs:/{run_id}/bundle")).version == load_bundle(plain_bundle).version
     assert len(client().search_model_versions("name='journeycast'")) == 1
 

@@ -14,6 +14,7 @@ from features.journey import DEFAULT_JOURNEY
 from training import split
 from training.evaluate import forecast_rows, judge
 from training.fit import fit
+from training.settings import Settings
 from training.split import time_and_person_split
 from training.train import Training, train
 
@@ -74,7 +75,9 @@ def test_a_bundle_says_what_it_was_trained_on(training: Training, others) -> Non
             for h, horizon in enumerate((30, 90))
         },
         "left_out": rows.left_out,
+        "not_learnt": {},
     }
+    assert about["settings"] == Settings().about()
     assert about["seed"] == 7
     assert set(about["libraries"]) == {"lightgbm", "numpy", "numba", "onnxruntime", "polars", "scikit-learn", "scipy"}
 

