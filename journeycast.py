@@ -578,34 +578,7 @@ def _moment(as_of: str) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError:
         raise BadUsage("bad_time", "--as-of is in UTC before year 1 or after year 9999") from None
-<<<<<<< HEAD
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each kind of work, with its rate and the time left."""
-    columns = (*Progress.get_default_columns()[:-1], _Rate(), TimeRemainingColumn())
-    bars, tasks = Progress(*columns, console=console), dict[str, TaskID]()
-
-    def report(what: str, done: int, total: int) -> None:
-        bars.start()
-        task = tasks[what] if what in tasks else tasks.setdefault(what, bars.add_task(what))
-        bars.update(task, completed=done, total=total or None)
-
-    try:
-        yield report
-    finally:
-        if tasks:  # else a fault would be told after an empty line
-            bars.stop()
-
-
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f}/s")
 
 
 if __name__ == "__main__":  # spark-submit takes a file
     main()
-=======
->>>>>>> main
