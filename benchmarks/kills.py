@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--as-of-day", type=int, default=20_270, help="days since the epoch")
     parser.add_argument("--partition-bytes", type=int, default=4_000_000)
     parser.add_argument("--random", type=int, default=50, help="kills at random moments")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments")
     parser.add_argument("--every", type=int, default=1, help="kill at each rename, or at every n-th")
     given = parser.parse_args()
     engine.MOST_PARTITION_BYTES = given.partition_bytes
@@ -41,12 +42,17 @@ def main() -> None:
     renames = runs.undisturbed()
     places = [(at, after) for at in range(0, renames, given.every) for after in (False, True)]
     differing = [f"rename {at}" for at, after in places if not runs.survives(kill_at_rename(at, after))]
-    moments, wanted = random.Random(0), runs.kills + given.random
+    moments, wanted = random.Random(given.seed), runs.kills + given.random
     while runs.kills < wanted:
         after_s = moments.uniform(0, runs.seconds)
         if not runs.survives(lambda: None, after_s):
             differing.append(f"after {after_s:.3f} s")
-    print(f"{renames} renames, {runs.kills} kills, {len(differing)} runs ended in other bytes: {differing}")
+    at_renames, at_random = runs.kills - given.random, given.random
+    print(
+        f"{renames} renames; {at_renames} kills around them and {at_random} at random moments: "
+        f"{runs.kills - len(differing)} of {runs.kills} outputs are equal to the byte, "
+        f"{len(differing)} runs ended in other bytes: {differing}"
+    )
     sys.exit(bool(differing))
 
 

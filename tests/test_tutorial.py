@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,9 +61,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
         yield Walk(folder, printed)
     finally:
         for running in servers:
-            running.send_signal(signal.SIGTERM)
-        for running in servers:
-            running.wait(60)
+            _stop(running)
 
 
 def _environment(programs: Path) -> dict[str, str]:
@@ -90,13 +89,23 @@ def _start(
     urls[port] = f"http://127.0.0.1:{free}"
     words = shlex.split(block.replace(f"--port {port}", f"--port {free}"))
     with (folder / f"{words[0]}.log").open("wb") as log:
-        running = subprocess.Popen(words, cwd=folder, env=environment, stdout=log, stderr=log)
+        running = subprocess.Popen(words, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
     give_up = time.monotonic() + START_LIMIT_S
     while not _is_ready(urls[port] + SERVERS[server]):
         assert running.poll() is None, (folder / f"{words[0]}.log").read_text()
         assert time.monotonic() < give_up
         time.sleep(0.2)
     return running
+
+
+def _stop(running: subprocess.Popen[bytes]) -> None:
+    """With the processes that it started."""
+    os.killpg(running.pid, signal.SIGTERM)
+    try:
+        running.wait(60)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
 
 
 def _ask(block: str, urls: dict[str, str]) -> str:
