@@ -1,8 +1,8 @@
 """The peer of the endpoint: what a tutorial makes of pandas, sentence-transformers, LightGBM and BentoML.
 
 Counts, sums and recency of each channel and action with pandas, the mean vector of the customer's last 20 messages, and
-LightGBM with its defaults, in a plain endpoint. It is fitted at its start, on noise and with one thread (more only wait for
-each other on one row): only its speed is of interest.
+LightGBM with its defaults, in a plain endpoint. It is fitted at its start, on noise and with one thread, as more only
+wait for each other: only its speed is of interest.
 `DoNothing` is BentoML's own endpoint with the same request model and no work at all.
 """
 
