@@ -28,9 +28,10 @@ TOUCHPOINT = {"occurred_at": "2026-01-09T00:00:00Z", "channel": "web", "action":
 ASKED = [["c1", "2026-01-20T00:00:00Z", json.dumps([TOUCHPOINT])]]
 # What a training does to a store, without its fitting; it waits after the bundle where a second word is given.
 TRAINING = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from training import tracking
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 with tracking.tracked_run("training", {"seed": 0}, {}) as run_id:
     tracking.log_bundle(Path(sys.argv[1]))
     print(run_id, flush=True)
