@@ -16,8 +16,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from features.event_log import DAY_US
+from features.event_log import DAY_US, from_us
 from serving import score_list as engine
+from serving.schemas import Touchpoint
 from serving.score_list import Order, score_list
 from serving.score_manifest import file_sha256
 from serving.scorer import Scorer
@@ -61,7 +62,9 @@ class Runs:
 
     def __init__(self, bundle: Path, touchpoints: Path, folder: Path, as_of_us: int) -> None:
         self.kills, self.seconds = 0, 0.0
-        self._bundle, self._out = bundle, folder / "scores.parquet"
+        self._scorer, self._out = Scorer.load(bundle), folder / "scores.parquet"
+        # What is compiled is loaded once, for all children; without Polars, whose threads are lost in a fork.
+        self._scorer.score_histories([("somebody", [Touchpoint(from_us(as_of_us), "web", "visited")])], as_of_us)
         self._older, self._counter = folder / "older.parquet", folder / "renames"
         self._order = Order([touchpoints], as_of_us, None, [], False, 1.0, 2 * 10**9)
         self._expected: dict[str, str] = {}
@@ -94,7 +97,7 @@ class Runs:
         child = os.fork()  # nothing has started a thread in this process yet
         if child == 0:
             disturb()
-            score_list(Scorer.load(self._bundle), order, self._out, self._out if order is self._order else None, _quiet)
+            score_list(self._scorer, order, self._out, self._out if order is self._order else None, _quiet)
             os._exit(0)
         if kill_after_s is not None:
             time.sleep(kill_after_s)

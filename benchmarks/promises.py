@@ -17,6 +17,7 @@ import asyncio
 import json
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--corrupt", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and the servers end as well
     with tempfile.TemporaryDirectory() as folder:
         faults = globals()[given.promise](given, Path(folder))
     print("kept" if not faults else f"BROKEN: {faults}")

@@ -141,15 +141,15 @@ def test_only_the_first_block_is_not_run() -> None:
 
 
 def test_the_untidy_rows_are_rejected_with_their_reasons(walk: Walk) -> None:
-    rejects = pl.read_csv(walk.folder / "autumn.rejects.csv")
+    rejects = pl.read_csv(walk.folder / "winter.rejects.csv")
 
     assert rejects.height == 5
-    assert _printed(walk, "cat autumn.rejects.csv") == (walk.folder / "autumn.rejects.csv").read_text()
-    assert "5 rejected (see autumn.rejects.csv)" in _printed(walk, "cat > training.toml")
+    assert _printed(walk, "cat winter.rejects.csv") == (walk.folder / "winter.rejects.csv").read_text()
+    assert "5 rejected (see winter.rejects.csv)" in _printed(walk, "cat > training.toml")
 
 
 def test_the_card_is_there_and_names_nobody(walk: Walk) -> None:
-    for card in (walk.folder / "autumn.card.html", walk.folder / "judged" / "card.html"):
+    for card in (walk.folder / "winter.card.html", walk.folder / "judged" / "card.html"):
         page = card.read_text("utf-8")
         assert "Model card: shop" in page
         assert "simulated-" not in page
@@ -170,10 +170,10 @@ def test_both_runs_stand_side_by_side(walk: Walk) -> None:
         line.split()
         for text in walk.printed.values()
         for line in text.splitlines()
-        if line.startswith(("autumn ", "today "))
+        if line.startswith(("winter ", "today "))
     ]
 
-    assert sorted(line[0] for line in lines) == ["autumn", "today"]
+    assert sorted(line[0] for line in lines) == ["winter", "today"]
     assert all(len(line) == 6 for line in lines)
 
 

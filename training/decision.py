@@ -60,7 +60,8 @@ def _climb(log_chances: Floats, stage: Int64s, begun: Floats) -> Floats:
             found[k] = candidates[_smooth_best([macro_f1(np.where(c > needed, k, rival), stage) for c in candidates])]
         if np.array_equal(found, before):
             break
-    return found - found.mean()
+    centred: Floats = found - found.mean()
+    return centred
 
 
 def _smooth_best(scores: list[float]) -> int:

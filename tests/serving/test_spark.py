@@ -27,6 +27,7 @@ from features.errors import BadData, BadUsage
 from features.event_log import to_us
 from features.touchpoints import TOUCHPOINT_TYPES, drop_duplicates
 from serving.cluster_list import ClusterOrder
+from serving.feature_rows import FeatureScorer
 from serving.schemas import Touchpoint
 from serving.score_list import Order, score_list
 from serving.scorer import Scorer
@@ -188,6 +189,18 @@ def test_asked_pairs_keep_their_order_repeats_and_strangers_beside_a_stage_histo
     there(session, scorer, plain_bundle, tmp_path / "there.parquet", *files, as_of_us=None, **given)
     expected = pl.read_parquet(tmp_path / "here.parquet")
     assert pl.read_parquet(parts_of(tmp_path / "there.parquet")).equals(expected)
+
+
+def test_features_are_those_of_one_machine(
+    session: Any, plain_bundle: Path, touchpoints: pl.DataFrame, tmp_path: Path
+) -> None:
+    features = FeatureScorer.load(plain_bundle)
+    touchpoints.write_parquet(tmp_path / "touchpoints.parquet")
+    here(features, tmp_path / "here.parquet", tmp_path / "touchpoints.parquet")
+    there(session, features, plain_bundle, tmp_path / "there.parquet", tmp_path / "touchpoints.parquet")
+    expected = pl.read_parquet(tmp_path / "here.parquet")
+    assert pl.read_parquet(parts_of(tmp_path / "there.parquet")).equals(expected)
+    assert expected.width > 30
 
 
 # What may happen
