@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from features.rows import Embed
     from models.base_rates import BaseRates
     from models.bundle import Bundle
-    from serving.cluster_list import ClusterOrder
+    from serving.scorer import Scorer
 
 __version__ = importlib.metadata.version("journeycast")
 EXTRAS = {
@@ -74,6 +74,9 @@ ConfigFile = Annotated[
 ]
 Changes = Annotated[
     list[str] | None, typer.Option("--set", help="Set section.key=value of the configuration; may be repeated.")
+]
+Engine = Annotated[
+    Literal["local", "spark"], typer.Option(help="Where: here, or on Spark (spark-submit, SPARK_MASTER, local).")
 ]
 RejectShare = Annotated[float, typer.Option(help="Stop with exit code 3 above this share of rejected rows.")]
 AllowedLeaks = Annotated[
@@ -374,12 +377,61 @@ def evaluate(
 def list_features(
     bundle: BundleReference,
     form: Annotated[Literal["table", "csv", "json"], typer.Option("--format", help="How to print.")] = "table",
+    touchpoints: Annotated[
+        list[str] | None, typer.Option("--touchpoints", help="Write the features of these customers to --out.")
+    ] = None,
+    out: Annotated[str | None, typer.Option(help="Feature rows: .parquet, .csv, .jsonl (a folder with Spark).")] = None,
+    as_of: Annotated[str | None, typer.Option(help="Everybody's at this time, e.g. 2026-01-31T00:00:00Z.")] = None,
+    snapshots: Annotated[str | None, typer.Option(help="Those of these pairs: a file of customer_id, as_of.")] = None,
+    seen_by: Annotated[
+        Literal["conversion", "stage"], typer.Option(help="Which model's: that of the stage may see less.")
+    ] = "conversion",
+    market: MarketFile = None,
+    memory: Annotated[str, typer.Option(help="The most memory to use, e.g. 500MB; Spark has its own.")] = "2GB",
+    engine: Engine = "local",
+    max_reject_share: RejectShare = 0.05,
+    stage_history: StageHistorySource = None,
 ) -> None:
-    """Print what each feature of a bundle is called, in which unit it is, and what it means."""
-    from models.bundle import load_bundle
-    from serving.feature_list import print_features
+    """Print what each feature of a bundle is called, in which unit it is, and what it means.
 
-    print_features(load_bundle(_bundle_folder(bundle)).model.reader.catalog, form)
+    With --touchpoints and --out, write the features of each (customer, as_of) instead, to learn from.
+    """
+    if touchpoints is None or out is None:
+        if touchpoints is not None or out is not None:
+            raise BadUsage("rows_or_list", "give --touchpoints and --out together, or neither to list the features")
+        from models.bundle import load_bundle
+        from serving.feature_list import print_features
+
+        print_features(load_bundle(_bundle_folder(bundle)).model.reader.catalog, form)
+        return
+    from serving.feature_rows import SCORERS
+
+    _check_asked(as_of, snapshots)
+    folder = _bundle_folder(bundle)
+    if engine == "spark":
+        at_us = None if as_of is None else _moment_us(as_of)
+        given = (touchpoints, at_us, snapshots, stage_history, False, max_reject_share)
+        _answer_on_spark(SCORERS[seen_by].load(folder, market=market), folder, market, given, out)
+        return
+    from features.inputs import read_recorded, tell_read, touchpoint_sources
+    from features.snapshots_file import read_snapshots
+    from features.table_files import find_files
+    from serving.memory_plan import read_memory
+    from serving.score_file import check_output
+    from serving.score_list import Order, score_list
+
+    files, _ = touchpoint_sources(touchpoints, None)
+    others = [file for source in (snapshots, stage_history) if source for file in find_files(source)]
+    check_output(Path(out), [*files, *others, *([market] if market else [])])
+    scorer = SCORERS[seen_by].load(folder, threads=2, market=market)
+    reject_file = f"{out}.stages.rejects.csv"
+    recorded = read_recorded(stage_history, scorer.journey, max_reject_share, reject_file, reporter.say)
+    at_us, pairs = None if as_of is None else _moment_us(as_of), read_snapshots(snapshots) if snapshots else None
+    order = Order(files, at_us, pairs, others, False, max_reject_share, read_memory(memory), recorded=recorded)
+    with reporter.progress() as report:
+        manifest = score_list(scorer, order, Path(out), None, report)
+    tell_read(manifest["touchpoints"], f"{out}.rejects.csv", reporter.say)
+    reporter.say(f"{manifest['rows']:,} rows of features in {out}")
 
 
 @app.command()
@@ -443,10 +495,10 @@ def score(
     reasons: Annotated[bool, typer.Option("--reasons", help="Add signed reasons to each row.")] = False,
     compare: Annotated[Path | None, typer.Option(help="Older scores: write who has moved since beside --out.")] = None,
     market: MarketFile = None,
-    memory: Annotated[str, typer.Option(help="The most memory to use, e.g. 500MB; Spark has its own.")] = "2GB",
-    engine: Annotated[
-        Literal["local", "spark"], typer.Option(help="Where: here, or on Spark (spark-submit, SPARK_MASTER, local).")
-    ] = "local",
+    memory: Annotated[
+        str | None, typer.Option(help="The most memory to use, e.g. 500MB; usually 2GB. Spark has its own.")
+    ] = None,
+    engine: Engine = "local",
     max_reject_share: RejectShare = 0.05,
     stage_history: StageHistorySource = None,
     log_format: LogFormat = "text",
@@ -460,22 +512,19 @@ def score(
     from features.inputs import read_recorded, tell_read, touchpoint_sources
     from features.snapshots_file import read_snapshots
     from features.table_files import find_files
-    from serving.memory_plan import read_memory
+    from serving.memory_plan import read_memory, usual_memory
     from serving.score_file import check_output
     from serving.score_list import Order, score_list
     from serving.scorer import Scorer
 
     reporter.speak(log_format, quiet)
-    if (as_of is None) == (snapshots is None):
-        raise BadUsage("as_of_or_snapshots", "give either --as-of TIME or --snapshots FILE")
+    _check_asked(as_of, snapshots)
     if engine == "spark":
         if query is not None or compare is not None or out.startswith("postgres"):
             raise BadUsage("local_only", "--query, --compare and tables of PostgreSQL need --engine local")
-        from serving.cluster_list import ClusterOrder
-
-        at_us = None if as_of is None else to_us(_moment(as_of))
-        asked = ClusterOrder(touchpoints, at_us, snapshots, stage_history, reasons, max_reject_share)
-        _score_on_spark(_bundle_folder(bundle), market, asked, out)
+        at_us, folder = None if as_of is None else _moment_us(as_of), _bundle_folder(bundle)
+        given = (touchpoints, at_us, snapshots, stage_history, reasons, max_reject_share)
+        _answer_on_spark(Scorer.load(folder, market=market), folder, market, given, out)
         return
     to_table = "://" in out
     if to_table:
@@ -484,7 +533,8 @@ def score(
     files, fetch = touchpoint_sources(touchpoints, query)
     other_files = [file for source in (snapshots, stage_history) if source for file in find_files(source)]
     check_output(file, [*files, *other_files, *([market] if market else [])])
-    moment_us, memory_bytes = None if as_of is None else to_us(_moment(as_of)), read_memory(memory)
+    moment_us = None if as_of is None else to_us(_moment(as_of))
+    memory_bytes = usual_memory() if memory is None else read_memory(memory)
     scorer = Scorer.load(_bundle_folder(bundle), threads=2, market=market)
     reject_file = f"{file}.stages.rejects.csv"
     recorded = read_recorded(stage_history, scorer.journey, max_reject_share, reject_file, reporter.say)
@@ -503,15 +553,26 @@ def score(
     )
 
 
-def _score_on_spark(bundle: Path, market: Path | None, order: ClusterOrder, out: str) -> None:
+def _check_asked(as_of: str | None, snapshots: str | None) -> None:
+    if (as_of is None) == (snapshots is None):
+        raise BadUsage("as_of_or_snapshots", "give either --as-of TIME or --snapshots FILE")
+
+
+def _answer_on_spark(
+    scorer: Scorer,
+    bundle: Path,
+    market: Path | None,
+    given: tuple[list[str], int | None, str | None, str | None, bool, float],
+    out: str,
+) -> None:
+    """`given` are the fields of a `ClusterOrder`."""
     from features.inputs import tell_read
-    from serving.scorer import Scorer
+    from serving.cluster_list import ClusterOrder
     from serving.spark import open_session, score_on_cluster
 
-    scorer = Scorer.load(bundle, market=market)
-    manifest = score_on_cluster(open_session(), scorer, bundle, market, order, out)
+    manifest = score_on_cluster(open_session(), scorer, bundle, market, ClusterOrder(*given), out)
     tell_read(manifest["touchpoints"], f"{out}.rejects.csv", reporter.say)
-    reporter.say(f"{manifest['rows']:,} scores by model {scorer.model_version} in the folder {out}")
+    reporter.say(f"{manifest['rows']:,} rows by model {scorer.model_version} in the folder {out}")
 
 
 @app.command()
@@ -567,6 +628,12 @@ def _bundle_folder(reference: str) -> Path:
     return download_bundle(reference)
 
 
+def _moment_us(as_of: str) -> int:
+    from features.event_log import to_us
+
+    return to_us(_moment(as_of))
+
+
 def _moment(as_of: str) -> datetime:
     try:
         moment = datetime.fromisoformat(as_of)
@@ -578,3 +645,7 @@ def _moment(as_of: str) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError:
         raise BadUsage("bad_time", "--as-of is in UTC before year 1 or after year 9999") from None
+
+
+if __name__ == "__main__":  # spark-submit takes a file
+    main()

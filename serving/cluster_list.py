@@ -117,7 +117,7 @@ def manifest_of(
         "inputs": [{"file": name} for source in sources.values() for name in source.names],
         "output": {"folder": PurePosixPath(out).name},
         "rows": found.customers if order.snapshots is None else found.asked,
-        "reliability": dict(sorted(reliability.items())),
+        "reliability": {code: rows for code, rows in sorted(reliability.items()) if code},
         "messages": None if texts is None else texts._asdict(),
         "touchpoints": {
             "rows_read": found.rows_read[TOUCHPOINTS],

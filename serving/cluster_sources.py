@@ -133,7 +133,7 @@ def _is_parquet(file: File) -> bool:
 
 
 def _parquet(session: Any, files: Sequence[File], **options: Any) -> Any:
-    addresses = [_as_glob(file.path if "://" in file.path else f"file://{file.path}") for file in files]
+    addresses = [_as_glob(f"file://{file.path}" if file.path.startswith("/") else file.path) for file in files]
     frame = session.read.options(**options).parquet(*addresses)
     return frame.selectExpr(*map(_name, frame.columns), *PLACED)
 

@@ -25,6 +25,7 @@ from features.touchpoints import REQUIRED, TOUCHPOINT_TYPES, TouchpointRow, drop
 from features.vector_cache import text_hash
 from models.bundle import load_bundle
 from serving.batch import score_deduplicated, texts_to_embed
+from serving.feature_rows import SCORERS, Seen
 from serving.mixed_rows import Kind, counted, fault_row, from_batch, mixed_rows, to_batches
 from serving.score_file import as_text, with_times_as_text
 from serving.scorer import Scorer
@@ -72,12 +73,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Shipped:
-    """Where in an executor's folder things are that came with the job, and what they must be."""
+    """Where in an executor's folder things are that came with the job, what they must be, and what is to be answered:
+    scores, or the features that are `seen_by` a model."""
 
     code_sha256: str
     bundle: str
     version: str
     has_market: bool
+    seen_by: Seen | None = None
     vectors: str | None = None
 
 
@@ -257,7 +260,8 @@ def open_scorer(shipped: Shipped, root: Path) -> Scorer:
     check_code(root, shipped.code_sha256)
     folder = root / shipped.bundle
     vectors = None if shipped.vectors is None else root / shipped.vectors
-    scorer = Scorer.load(folder / "bundle", market=folder / "market" if shipped.has_market else None, vectors=vectors)
+    market = folder / "market" if shipped.has_market else None
+    scorer = SCORERS[shipped.seen_by].load(folder / "bundle", market=market, vectors=vectors)
     if scorer.model_version != shipped.version:
         raise BadEnvironment("other_bundle", f"{shipped.bundle} is not the bundle that was sent; start again")
     return scorer

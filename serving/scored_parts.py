@@ -54,7 +54,7 @@ def score_part(
         rows=scores.height,
         touchpoints=known.height,
         duplicates_dropped=touchpoints.height - known.height,
-        reliability=dict(Counter(scores["reliability"].to_list())),
+        reliability=dict(Counter(scores["reliability"].to_list())) if "reliability" in scores.columns else {},
     )
     work.write(f"{name}.json", asdict(part))
     return part

@@ -36,6 +36,7 @@ from serving.batch import no_touchpoints, score_partition
 from serving.cluster_list import SNAPSHOTS, STAGE_HISTORY, TOUCHPOINTS, ClusterOrder, Found, Texts, manifest_of
 from serving.cluster_sources import ClusterRows, read_sources
 from serving.executor import Asked, Batches, Shipped
+from serving.feature_rows import FeatureScorer
 from serving.hadoop_file import HadoopFile, full_address
 from serving.mixed_rows import NO_PANDAS, ROWS, Kind, mapped
 from serving.score_file import ENDINGS
@@ -161,10 +162,10 @@ def _score(
     columns = executor.written(score_partition(scorer, no_touchpoints(), nobody, order.reasons), asked.ending).schema
     score = partial(executor.score, asked=asked, shipped=shipped)
     scored = _keep(mapped(placed, partial(_on_executor, score), pl.Schema({**columns, **PLACE})), kept)
-    reliability = {row["reliability"]: row["count"] for row in scored.groupBy("reliability").count().collect()}
-    rows = found.customers if order.snapshots is None else found.asked
-    if sum(reliability.values()) != rows:
-        raise BadEnvironment("scores_lost", f"{rows} pairs were asked and {sum(reliability.values())} scored")
+    reliability = _by_reliability(scored)
+    rows, answered = found.customers if order.snapshots is None else found.asked, sum(reliability.values())
+    if answered != rows:
+        raise BadEnvironment("scores_lost", f"{rows} pairs were asked and {answered} scored; start again")
     _write(scored, ["customer_id"] if order.snapshots is None else list(PLACE), rows, out)
     manifest = manifest_of(order, scorer.model_version, out, sources, found, reliability, texts)
     text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
@@ -243,6 +244,13 @@ def _check_rejects(
     refuse_counts_above_share(rejected, codes or {}, found.rows_read[contract], share, f"see {where}")
 
 
+def _by_reliability(scored: DataFrame) -> dict[str, int]:
+    """How many rows there are of each reliability; features have none."""
+    if "reliability" not in scored.columns:
+        return {"": scored.count()}
+    return {row["reliability"]: row["count"] for row in scored.groupBy("reliability").count().collect()}
+
+
 # What the executors need
 
 
@@ -253,7 +261,8 @@ def _on_executor(work: Callable[..., Batches], batches: Batches) -> Batches:
 def _send(session: SparkSession, scorer: Scorer, bundle: Path, market: Path | None) -> Shipped:
     application, version = session.sparkContext.applicationId, scorer.model_version
     code_sha256, name = _send_code(application), _send_bundle(application, bundle, market, version)
-    return Shipped(code_sha256, name, version, market is not None)
+    seen_by = scorer.seen_by if isinstance(scorer, FeatureScorer) else None
+    return Shipped(code_sha256, name, version, market is not None, seen_by)
 
 
 @lru_cache

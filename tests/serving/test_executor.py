@@ -219,6 +219,7 @@ def test_another_bundle_than_the_one_sent_is_refused(root: Path, shipped: Shippe
 # Messages
 
 
+@pytest.mark.usefixtures("shipped")
 def test_messages_are_listed_once_a_part_as_they_are_hashed(trained: Path, tmp_path: Path) -> None:
     said = [("a", "Hello  there"), ("a", "Hello there"), ("b", "Hello there"), ("b", " ")]
     rows = touchpoints(*((who, "asked", 2 + i) for i, (who, _) in enumerate(said)))
