@@ -155,7 +155,8 @@ class Bench:
                 pass
 
     def _workers(self, name: str) -> list[psutil.Process]:
-        return psutil.Process(self._processes[name].pid).children(recursive=True)
+        workers: list[psutil.Process] = psutil.Process(self._processes[name].pid).children(recursive=True)
+        return workers
 
     def _memory(self, name: str) -> str:
         return _figures([process.memory_full_info().pss / 1e6 for process in self._workers(name)])
