@@ -495,7 +495,9 @@ def score(
     reasons: Annotated[bool, typer.Option("--reasons", help="Add signed reasons to each row.")] = False,
     compare: Annotated[Path | None, typer.Option(help="Older scores: write who has moved since beside --out.")] = None,
     market: MarketFile = None,
-    memory: Annotated[str, typer.Option(help="The most memory to use, e.g. 500MB; Spark has its own.")] = "2GB",
+    memory: Annotated[
+        str | None, typer.Option(help="The most memory to use, e.g. 500MB; usually 2GB. Spark has its own.")
+    ] = None,
     engine: Engine = "local",
     max_reject_share: RejectShare = 0.05,
     stage_history: StageHistorySource = None,
@@ -510,7 +512,7 @@ def score(
     from features.inputs import read_recorded, tell_read, touchpoint_sources
     from features.snapshots_file import read_snapshots
     from features.table_files import find_files
-    from serving.memory_plan import read_memory
+    from serving.memory_plan import read_memory, usual_memory
     from serving.score_file import check_output
     from serving.score_list import Order, score_list
     from serving.scorer import Scorer
@@ -531,7 +533,8 @@ def score(
     files, fetch = touchpoint_sources(touchpoints, query)
     other_files = [file for source in (snapshots, stage_history) if source for file in find_files(source)]
     check_output(file, [*files, *other_files, *([market] if market else [])])
-    moment_us, memory_bytes = None if as_of is None else to_us(_moment(as_of)), read_memory(memory)
+    moment_us = None if as_of is None else to_us(_moment(as_of))
+    memory_bytes = usual_memory() if memory is None else read_memory(memory)
     scorer = Scorer.load(_bundle_folder(bundle), threads=2, market=market)
     reject_file = f"{file}.stages.rejects.csv"
     recorded = read_recorded(stage_history, scorer.journey, max_reject_share, reject_file, reporter.say)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -49,12 +50,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5, help="of each run of wrk")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=0, help="of steady load, for the tail of the times")
-    parser.add_argument("--only", choices=["peers", "workers", "list", "steady"])
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32], help="beside the peers")
+    parser.add_argument("--only", choices=["peers", "workers", "lists", "steady"])
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and the servers end as well
     with tempfile.TemporaryDirectory() as folder, ExitStack() as servers:
-        bench = Bench(Path(folder), given.bundle, given.seconds, given.rounds, servers)
+        bench = Bench(Path(folder), given.bundle, given.seconds, given.rounds, given.clients, servers)
         bench.write_bodies(given.touchpoints)
-        wanted = [given.only] if given.only else ["peers", "workers", "list", *(["steady"] if given.minutes else [])]
+        wanted = [given.only] if given.only else ["peers", "workers", "lists", *(["steady"] if given.minutes else [])]
         for part in wanted:
             console.rule(part)
             bench.steady(given.minutes or 1) if part == "steady" else getattr(bench, part)()
@@ -63,8 +66,11 @@ def main() -> None:
 class Bench:
     """Servers by name, started when they are first asked, and the bodies to send."""
 
-    def __init__(self, folder: Path, bundle: Path, seconds: float, rounds: int, servers: ExitStack) -> None:
+    def __init__(
+        self, folder: Path, bundle: Path, seconds: float, rounds: int, clients: list[int], servers: ExitStack
+    ) -> None:
         self._folder, self._bundle, self._seconds, self._rounds = folder, bundle, seconds, rounds
+        self._clients = clients
         self._servers = servers
         self._ports: dict[str, int] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -80,7 +86,7 @@ class Bench:
     def peers(self) -> None:
         """Requests a second at 1, 8 and 32 clients, and at 8 the ratios to the peers."""
         ours, nothing, tutorial = self._start("1 worker"), self._start("do nothing"), self._start("tutorial")
-        for clients in (1, 8, 32):
+        for clients in self._clients:
             found: dict[str, list[dict[str, float]]] = {}
             for _ in range(self._rounds):
                 for name, port, case in [
@@ -101,7 +107,7 @@ class Bench:
                 ratios.append(rates[1] / rates[0])
             console.print(f"{case}: two workers / one, in each trial: {_figures(ratios)}")
 
-    def list(self) -> None:
+    def lists(self) -> None:
         """Customers a second in one request of 1,000, and one by one."""
         port, ratios = self._start("1 worker"), []
         for _ in range(self._rounds):
@@ -191,7 +197,9 @@ def _after(histories: Mapping[str, list[dict[str, Any]]]) -> str:
 def _running(command: list[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     quiet = {"BENTOML_DO_NOT_TRACK": "True", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
     nowhere = subprocess.DEVNULL
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | quiet | environment, stdout=nowhere, stderr=nowhere)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **quiet, **environment}, stdout=nowhere, stderr=nowhere
+    )
     try:
         yield process
     finally:

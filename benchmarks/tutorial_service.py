@@ -1,7 +1,8 @@
 """The peer of the endpoint: what a tutorial makes of pandas, sentence-transformers, LightGBM and BentoML.
 
 Counts, sums and recency of each channel and action with pandas, the mean vector of the customer's last 20 messages, and
-LightGBM with its defaults, in a plain endpoint. It is fitted at its start, on noise: only its speed is of interest.
+LightGBM with its defaults, in a plain endpoint. It is fitted at its start, on noise and with one thread, as more only
+wait for each other: only its speed is of interest.
 `DoNothing` is BentoML's own endpoint with the same request model and no work at all.
 """
 
@@ -59,8 +60,8 @@ class Tutorial:
         rng = np.random.default_rng(0)
         columns = len(self._features(_example())) + 384
         rows = rng.random((500, columns))
-        self.stage = LGBMClassifier(verbose=-1).fit(rows, rng.integers(0, STAGES, 500))
-        self.conversion = LGBMClassifier(verbose=-1).fit(rows, rng.random(500) < 0.3)
+        self.stage = LGBMClassifier(n_jobs=1, verbose=-1).fit(rows, rng.integers(0, STAGES, 500))
+        self.conversion = LGBMClassifier(n_jobs=1, verbose=-1).fit(rows, rng.random(500) < 0.3)
 
     @bentoml.api
     def score(self, customers: list[Customer], as_of: datetime | None = None) -> dict[str, Any]:

@@ -24,7 +24,15 @@ from features.journey import Journey
 from features.market import Market
 from features.phrases import Phrases
 from features.vocabulary import Kind, Vocabulary
-from models.bundle_files import FORMAT, MANIFEST, bundle_file_names, bundle_version, read_bundle_files, sha256
+from models.bundle_files import (
+    FORMAT,
+    MANIFEST,
+    bundle_file_names,
+    bundle_version,
+    manifest_bytes,
+    read_bundle_files,
+    sha256,
+)
 from models.calibration import Blend
 from models.conversion import ConversionModel, Hazard
 from models.intervals import VennAbers
@@ -130,7 +138,7 @@ def _write_manifest(draft: Path) -> str:
     hashes = {name: sha256((draft / name).read_bytes()) for name in bundle_file_names(draft)}
     version = bundle_version(hashes)
     manifest = {"format": FORMAT, "version": version, "sha256": hashes}
-    (draft / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+    (draft / MANIFEST).write_bytes(manifest_bytes(manifest))
     return version
 
 

@@ -22,7 +22,8 @@ def read_bundle_files(folder: Path) -> tuple[str, dict[str, bytes]]:
     if not (folder / MANIFEST).is_file():
         raise BadUsage("no_bundle", f"{folder} holds no bundle (no {MANIFEST}); train one with `journeycast train`")
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        content = (folder / MANIFEST).read_bytes()
+        manifest = json.loads(content)
         hashes: dict[str, str] = manifest["sha256"]
         faults = [f"{MANIFEST}: a link, a plain file expected"] if (folder / MANIFEST).is_symlink() else []
         faults += [] if manifest["format"] == FORMAT else [f"format {manifest['format']} found, {FORMAT} expected"]
@@ -32,6 +33,7 @@ def read_bundle_files(folder: Path) -> tuple[str, dict[str, bytes]]:
         faults += [
             f"{name}: its SHA-256 is not the manifest's" for name in files if sha256(files[name]) != hashes[name]
         ]
+        faults += [] if content == manifest_bytes(manifest) else [f"{MANIFEST}: not as it was written"]
         faults += [] if manifest["version"] == bundle_version(hashes) else ["the version is not that of the files"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):  # the last: loops, endless nesting
         faults = [f"{MANIFEST} cannot be read"]
@@ -40,6 +42,11 @@ def read_bundle_files(folder: Path) -> tuple[str, dict[str, bytes]]:
             "bundle_corrupt", [f"{folder}: {fault}; restore or retrain the bundle" for fault in faults]
         )
     return manifest["version"], files
+
+
+def manifest_bytes(manifest: Mapping[str, object]) -> bytes:
+    """The manifest as it is written, and in no other way."""
+    return (json.dumps(manifest, indent=1) + "\n").encode()
 
 
 def _is_plain(folder: Path, name: str) -> bool:

@@ -1,4 +1,7 @@
-"""`journeycast serve`: checks what can be checked before anybody calls, then keeps the workers running."""
+"""`journeycast serve`: checks what can be checked before anybody calls, then keeps the workers running.
+
+`python -m serving.launch HOST PORT` does so without the command line's packages: that is how a Bento's image starts.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from features.errors import BadEnvironment, BadUsage
+from features.errors import BadEnvironment, BadUsage, Fault
 from models.bundle_files import read_bundle_files
 from serving.gate import Gate
 from serving.settings import BUNDLE_VARIABLE, PREFIX, Settings
@@ -74,3 +77,19 @@ def _listening(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise BadEnvironment("cannot_listen", f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+
+
+def main() -> None:
+    """Serve the bundle of the setting; a fault ends it with its words and exit code 2 (usage) or 4 (environment)."""
+    try:
+        settings = Settings.from_environment()
+        if settings.bundle is None or len(sys.argv) != 3 or not sys.argv[2].isdecimal():
+            raise BadUsage("bad_arguments", f"give HOST and PORT, and the bundle's folder as {BUNDLE_VARIABLE}")
+        serve(settings.bundle, sys.argv[1], int(sys.argv[2]))
+    except Fault as fault:
+        print(*(f"{fault.code}: {line}" for line in fault.faults), sep="\n", file=sys.stderr)
+        sys.exit(2 if isinstance(fault, BadUsage) else 4)
+
+
+if __name__ == "__main__":
+    main()

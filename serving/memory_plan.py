@@ -8,6 +8,7 @@ from pathlib import Path
 
 from features.errors import BadUsage
 
+USUAL_BYTES = 2 * 10**9
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 THREADS = 2
 # Set so that the peaks of benchmarks/lists.py stay under the ceiling; bytes over what the program held before.
@@ -16,6 +17,7 @@ READING_BYTES = 300 * 10**6  # one batch of touchpoints, read, checked and divid
 SCORING_BYTES = 250 * 10**6  # a thread's rows of features, whatever its partition holds
 TIMES_FRAME = 8.0  # a partition while it is sorted and read into a log, over its size as a frame
 ASKED_BYTES = 150  # each asked pair: id, moment, place, and where its scores are
+COMPARED_BYTES = 700  # each asked pair when two lists are compared: 520 with a million, and more with fewer
 
 
 @dataclass(frozen=True)
@@ -34,18 +36,32 @@ def read_memory(words: str) -> int:
     return int(float(found[1]) * UNITS[found[2].upper()])
 
 
-def plan_memory(ceiling_bytes: int, asked_pairs: int, held_bytes: int | None = None) -> MemoryPlan:
+def usual_memory(held_bytes: int | None = None) -> int:
+    """The ceiling where none is given: 2 GB, or whole GB that leave one to a list in a process that is large already.
+
+    Whole ones, so that a run that is taken up has the same ceiling.
+    """
+    held = resident_bytes() if held_bytes is None else held_bytes
+    return max(USUAL_BYTES, 10**9 * -(-(held + 10**9) // 10**9))
+
+
+def plan_memory(
+    ceiling_bytes: int, asked_pairs: int, held_bytes: int | None = None, is_compared: bool = False
+) -> MemoryPlan:
     """Divide what the ceiling leaves over what the program holds now (`held_bytes`, measured if not given).
 
-    Raises BadUsage, naming the least possible, for a ceiling under which nothing can be done.
+    Raises BadUsage, naming the least possible, for a ceiling under which nothing can be done; `is_compared` says that
+    the scores will be compared with older ones.
     """
     held = resident_bytes() if held_bytes is None else held_bytes
     fixed = held + asked_pairs * ASKED_BYTES
-    least = fixed + max(READING_BYTES, SCORING_BYTES + int(TIMES_FRAME * LEAST_PARTITION_BYTES))
+    comparing = asked_pairs * COMPARED_BYTES if is_compared else 0
+    least = fixed + max(READING_BYTES, SCORING_BYTES + int(TIMES_FRAME * LEAST_PARTITION_BYTES), comparing)
     if ceiling_bytes < least:
         raise BadUsage(
             "memory_too_small",
-            f"--memory {ceiling_bytes / 1e6:,.0f}MB is too small for this list; give at least {least / 1e6:,.0f}MB",
+            f"--memory {ceiling_bytes / 1e6:,.0f}MB is too small for this list in a process that holds"
+            f" {held / 1e6:,.0f}MB already; give at least {least / 1e6:,.0f}MB",
         )
     free = ceiling_bytes - fixed
     threads = THREADS if free >= THREADS * (SCORING_BYTES + TIMES_FRAME * LEAST_PARTITION_BYTES) else 1

@@ -106,7 +106,8 @@ def score_list(scorer: Scorer, order: Order, out: Path, compare: Path | None, re
         if _stamps(read_files) != stamps:
             raise BadData("input_changed", "a file changed while it was read; run the command again")
         asked = _asked(order, customers)
-        parts = _score_parts(scorer, order, read, asked, work, report)
+        plan = plan_memory(order.memory_bytes, asked.height, is_compared=compare is not None)
+        parts = _score_parts(scorer, order, plan, read, asked, work, report)
         draft = work.path / f"scores{out.suffix}"
         schema = score_partition(scorer, no_touchpoints(), asked.head(0), order.reasons).schema
         write_scores(in_order(work, parts, asked.height), schema, draft)
@@ -162,10 +163,15 @@ def _asked(order: Order, customers: pl.Series) -> pl.DataFrame:
 
 
 def _score_parts(
-    scorer: Scorer, order: Order, read: Partitioned, asked: pl.DataFrame, work: WorkFolder, report: Report
+    scorer: Scorer,
+    order: Order,
+    plan: MemoryPlan,
+    read: Partitioned,
+    asked: pl.DataFrame,
+    work: WorkFolder,
+    report: Report,
 ) -> list[Part]:
-    """Score all partitions, some side by side; the compiled passes and LightGBM let go of Python's lock."""
-    plan = plan_memory(order.memory_bytes, asked.height)
+    """Score all partitions, some side by side; the compiled passes let go of Python's lock."""
     divided = work.read("partitions.json") or [
         [buckets.start, buckets.stop] for buckets in divide_buckets(read.bucket_bytes(), _partition_bytes(plan))
     ]

@@ -405,7 +405,7 @@ labels = { rules = [{ stage = "new", when = "any" }, { stage = "active", when = 
 def lessons(folder: Path, store: Path) -> Path:
     """Forty customers who come daily, half of them only twice; and a journey of two stages. Nobody buys."""
     rows = [
-        f"c{i:02},2026-01-{day:02}T{i % 24:02}:00:00Z,web,visited"
+        f"c{i:02},2026-01-{day:02}T{i % 24:02}:{i:02}:00Z,web,visited"
         for i in range(40)
         for day in range(1, 9 if i % 2 else 3)
     ]

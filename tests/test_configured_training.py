@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import re
 import signal
 import subprocess
 import sys
@@ -47,12 +49,14 @@ Run = Callable[..., tuple[int, str]]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty customers who come daily, of whom every third buys on some of the days; and a configuration."""
-    folder = tmp_path_factory.mktemp("configured")
+    """Sixty customers who come now and then and sometimes buy, by lot; and a configuration."""
+    folder, lot = tmp_path_factory.mktemp("configured"), random.Random(7)
     rows = [
-        f"c{i:02},2026-01-{day:02}T{i % 24:02}:00:00Z,web,{'bought' if i % 3 == 0 and (i + day) % 4 == 0 else 'came'}"
+        f"c{i:02},2026-01-{day:02}T{lot.randrange(24):02}:{lot.randrange(60):02}:00Z,web,"
+        f"{lot.choice(['came', 'came', 'asked', 'bought'])}"
         for i in range(60)
-        for day in range(1, 15, 1 + i % 3)
+        for day in range(1, 15)
+        if lot.random() < 0.5
     ]
     (folder / "touchpoints.csv").write_text("\n".join(["customer_id,occurred_at,channel,action", *rows, ""]))
     (folder / "train.toml").write_text(CONFIGURATION)
@@ -80,32 +84,39 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     return journeycast_with
 
 
+def last_known(folder: Path) -> str:
+    moments = [line.split(",")[1] for line in (folder / "touchpoints.csv").read_text().splitlines()[1:-1]]
+    return max(moments).removesuffix("Z")
+
+
 def test_a_logged_configuration_repeats_its_run_to_the_last_bit(
     run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, said = run("train", "--config", "train.toml", "--seed", "5", "--set", "backtest.folds=2", "--out", "first")
     assert code == 0, said
-    assert "left out: 117 snapshots of customers with fewer than 2 touchpoints" in said
+    assert re.search(r"left out: [0-9]+ snapshots of customers with fewer than 2 touchpoints", said)
     assert "not learnt: conversion_60d: found 0 rows with a conversion and 0 without, expected at least 20" in said
     assert "How good the forecasts would have been over time" in said
-    (latest, *_) = tracking.mlflow.search_runs(experiment_names=["journeycast"], output_format="list")
+    runs = tracking.mlflow.search_runs(experiment_names=["journeycast"], output_format="list")
+    (first,) = [run for run in runs if run.info.run_name == "first"]  # its folds have runs of their own
     logged = tracking.mlflow.artifacts.download_artifacts(
-        run_id=latest.info.run_id, artifact_path="config.toml", dst_path=str(tmp_path)
+        run_id=first.info.run_id, artifact_path="config.toml", dst_path=str(tmp_path)
     )
-    assert latest.data.metrics["backtest/folds"] >= 1
+    assert first.data.metrics["backtest/folds"] >= 1
     monkeypatch.chdir(tmp_path)
-    (folder / "touchpoints.csv").open("a").write("c01,2026-02-20T00:00:00Z,web,came\n")  # what comes later is not read
+    touchpoints = (folder / "touchpoints.csv").read_text()
+    (folder / "touchpoints.csv").write_text(f"{touchpoints}c01,2026-02-20T00:00:00Z,web,came\n")  # it comes too late
     code, again = run("train", "--config", logged, "--out", tmp_path / "again", "--quiet")
 
     assert (code, again) == (0, "")
-    first, second = load_bundle(folder / "first"), load_bundle(tmp_path / "again")
-    assert first.version == second.version
+    made, repeated = load_bundle(folder / "first"), load_bundle(tmp_path / "again")
+    assert made.version == repeated.version
     assert (folder / "first" / "manifest.json").read_bytes() == (tmp_path / "again" / "manifest.json").read_bytes()
-    assert first.model.conversion is not None
-    assert first.model.conversion.horizons_days == (2, 3)
-    about = first.model.about
+    assert made.model.conversion is not None
+    assert made.model.conversion.horizons_days == (2, 3)
+    about = made.model.about
     assert (about["settings"]["fit"]["seed"], about["settings"]["snapshots"]["every"]) == (5, "day")
-    assert about["settings"]["data"]["known_until"] == "2026-01-14T23:00:00Z"
+    assert about["settings"]["data"]["known_until"] == f"{last_known(folder)}Z"
     assert str(folder) not in json.dumps(about)
 
 
@@ -157,10 +168,11 @@ def test_a_training_that_is_stopped_leaves_nothing_behind(
         [*PROGRAM, *words, "--out", str(tmp_path / "made")], env=environment, stderr=subprocess.PIPE, text=True
     )
     assert training.stderr is not None
-    told = [next(line for line in training.stderr if "Fitting" in line)]  # in the midst of it
-    time.sleep(0.2)
-    training.send_signal(sent)
-    told += training.stderr.readlines()
+    with training.stderr as lines:
+        told = [next(line for line in lines if "Fitting" in line)]  # in the midst of it
+        time.sleep(0.2)
+        training.send_signal(sent)
+        told += lines.readlines()
 
     assert training.wait(120) == code
     assert [line for line in told if not line.startswith("{")] == []

@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,9 +61,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
         yield Walk(folder, printed)
     finally:
         for running in servers:
-            running.send_signal(signal.SIGTERM)
-        for running in servers:
-            running.wait(60)
+            _stop(running)
 
 
 def _environment(programs: Path) -> dict[str, str]:
@@ -90,13 +89,23 @@ def _start(
     urls[port] = f"http://127.0.0.1:{free}"
     words = shlex.split(block.replace(f"--port {port}", f"--port {free}"))
     with (folder / f"{words[0]}.log").open("wb") as log:
-        running = subprocess.Popen(words, cwd=folder, env=environment, stdout=log, stderr=log)
+        running = subprocess.Popen(words, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
     give_up = time.monotonic() + START_LIMIT_S
     while not _is_ready(urls[port] + SERVERS[server]):
         assert running.poll() is None, (folder / f"{words[0]}.log").read_text()
         assert time.monotonic() < give_up
         time.sleep(0.2)
     return running
+
+
+def _stop(running: subprocess.Popen[bytes]) -> None:
+    """With the processes that it started."""
+    os.killpg(running.pid, signal.SIGTERM)
+    try:
+        running.wait(60)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
 
 
 def _ask(block: str, urls: dict[str, str]) -> str:
@@ -132,15 +141,15 @@ def test_only_the_first_block_is_not_run() -> None:
 
 
 def test_the_untidy_rows_are_rejected_with_their_reasons(walk: Walk) -> None:
-    rejects = pl.read_csv(walk.folder / "autumn.rejects.csv")
+    rejects = pl.read_csv(walk.folder / "winter.rejects.csv")
 
     assert rejects.height == 5
-    assert _printed(walk, "cat autumn.rejects.csv") == (walk.folder / "autumn.rejects.csv").read_text()
-    assert "5 rejected (see autumn.rejects.csv)" in _printed(walk, "cat > training.toml")
+    assert _printed(walk, "cat winter.rejects.csv") == (walk.folder / "winter.rejects.csv").read_text()
+    assert "5 rejected (see winter.rejects.csv)" in _printed(walk, "cat > training.toml")
 
 
 def test_the_card_is_there_and_names_nobody(walk: Walk) -> None:
-    for card in (walk.folder / "autumn.card.html", walk.folder / "judged" / "card.html"):
+    for card in (walk.folder / "winter.card.html", walk.folder / "judged" / "card.html"):
         page = card.read_text("utf-8")
         assert "Model card: shop" in page
         assert "simulated-" not in page
@@ -161,10 +170,10 @@ def test_both_runs_stand_side_by_side(walk: Walk) -> None:
         line.split()
         for text in walk.printed.values()
         for line in text.splitlines()
-        if line.startswith(("autumn ", "today "))
+        if line.startswith(("winter ", "today "))
     ]
 
-    assert sorted(line[0] for line in lines) == ["autumn", "today"]
+    assert sorted(line[0] for line in lines) == ["winter", "today"]
     assert all(len(line) == 6 for line in lines)
 
 

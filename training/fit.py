@@ -70,8 +70,8 @@ def fit_read(
     """Fit on rows that `reader` has read; raises what `fit` raises."""
     journey = reader.journey
     folds = person_folds(rows.customer_id, FOLDS, seed)
-    stage = fit_stage(asked.stage, rows.stage, len(journey.stages), folds, seed, report, trees.stage)
-    stage = stage or stage_by_examples(reader)
+    learnt = fit_stage(asked.stage, rows.stage, len(journey.stages), folds, seed, report, trees.stage)
+    stage = learnt or stage_by_examples(reader)
     conversion = fit_conversion(
         asked.conversion, rows.horizons_days, rows.converted, folds, seed, report, trees.conversion
     )

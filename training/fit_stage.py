@@ -73,7 +73,7 @@ def fit_stage(
     probabilities = [class_probabilities(of_rounds, blend) for of_rounds, blend in zip(scores, blends, strict=True)]
     best = int(np.argmin([_log_loss(p, truth) for p in probabilities]))
     trees = grow(rows.features, coded, begun, columns, parameters, ROUNDS[best], seed)
-    decision = learn_decision(probabilities[best], truth)
+    decision = learn_decision(probabilities[best], truth, seed)
     decided = (probabilities[best] * decision).argmax(axis=1).astype(np.int64)
     is_named = always_plausible(probabilities[best], decided)
     report("Fitting the stage", 1, 1)

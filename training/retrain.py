@@ -47,7 +47,6 @@ def run_retraining(
     `run_training`, `hold_out` and `judge_at_gate` raise.
     """
     check_out(out)
-    champion = tracking.registered_version(tracking.CHAMPION_REFERENCE)
     with stopwatch.phase("reading"):
         ready = prepare(asked, out, now, tell)
     held_out = hold_out(ready.rows, ready.settings.fit.seed)
@@ -55,8 +54,8 @@ def run_retraining(
         if count and reason not in ready.rows.left_out:
             tell(f"left out: {count:,} {reason}")
     run = run_prepared(replace(ready, rows=held_out.learn), out, True, stopwatch, progress)
-    version = str(run.registered)
-    if champion is None:
+    version, champion = str(run.registered), tracking.registered_version(tracking.CHAMPION_REFERENCE)
+    if champion is None or champion == version:
         tracking.tag_version(version, {"gate": FIRST})
         return Retraining(run, True, (FIRST,))
     opponent = Contender.open(tracking.download_bundle(tracking.version_reference(champion)))

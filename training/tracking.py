@@ -211,12 +211,13 @@ def version_reference(version: str) -> str:
 
 def promote_version(version: str) -> None:
     """Make a version the champion; the one before keeps the alias `former`, and the new one remembers it."""
-    _connect()
-    client, before = mlflow.MlflowClient(), _version_of(CHAMPION)
-    if before is not None and before != version:
-        client.set_model_version_tag(REGISTERED_MODEL, version, FORMER, before)
-        client.set_registered_model_alias(REGISTERED_MODEL, FORMER, before)
-    client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, version)  # last: it is what others read
+    before = _version_of(CHAMPION)
+    with _in_reach(told=True):
+        client = mlflow.MlflowClient()
+        if before is not None and before != version:
+            client.set_model_version_tag(REGISTERED_MODEL, version, FORMER, before)
+            client.set_registered_model_alias(REGISTERED_MODEL, FORMER, before)
+        client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, version)  # last: it is what others read
 
 
 def roll_back() -> tuple[str, str]:
@@ -225,25 +226,32 @@ def roll_back() -> tuple[str, str]:
     Raises BadUsage where there is no former champion.
     """
     champion = _version_of(CHAMPION)
-    client = mlflow.MlflowClient()
-    tags = client.get_model_version(REGISTERED_MODEL, champion).tags if champion else {}
-    if champion is None or FORMER not in tags:
+    former = None if champion is None else _former_of(champion)
+    if champion is None or former is None:
         raise BadUsage("no_former_champion", f"models:/{REGISTERED_MODEL}@{CHAMPION} has taken nobody's place")
-    former = str(tags[FORMER])
-    earlier = client.get_model_version(REGISTERED_MODEL, former).tags.get(FORMER)
-    client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, former)
-    if earlier is None:
-        client.delete_registered_model_alias(REGISTERED_MODEL, FORMER)
-    else:
-        client.set_registered_model_alias(REGISTERED_MODEL, FORMER, str(earlier))
+    earlier = _former_of(former)
+    with _in_reach(told=True):
+        client = mlflow.MlflowClient()
+        client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, former)
+        if earlier is None:
+            client.delete_registered_model_alias(REGISTERED_MODEL, FORMER)
+        else:
+            client.set_registered_model_alias(REGISTERED_MODEL, FORMER, earlier)
     return champion, former
 
 
 def tag_version(version: str, tags: Mapping[str, str]) -> None:
     """Note something on a registered version."""
     _connect()
-    for name, value in tags.items():
-        mlflow.MlflowClient().set_model_version_tag(REGISTERED_MODEL, version, name, value)
+    with _in_reach(told=True):
+        for name, value in tags.items():
+            mlflow.MlflowClient().set_model_version_tag(REGISTERED_MODEL, version, name, value)
+
+
+def _former_of(version: str) -> str | None:
+    with _in_reach(told=True):
+        former: str | None = mlflow.MlflowClient().get_model_version(REGISTERED_MODEL, version).tags.get(FORMER)
+    return former
 
 
 def _version_of(alias: str) -> str | None:

@@ -24,6 +24,7 @@ from training.trial_rows import Part, difference, relative_loss
 
 USUAL: Final = {"stage": STAGE_TREES, "conversion": CONVERSION_TREES}
 UNPRUNED: Final = 5  # the first trials teach what is usual
+SMALLEST: Final = 0.00005  # a difference of log loss that four decimals show
 DONE: Final = (TrialState.COMPLETE, TrialState.PRUNED)
 
 Watch = Callable[[int, TreeChoice, Callable[[], "Tried"]], "Tried"]
@@ -65,11 +66,11 @@ class Gain:
 
     def __str__(self) -> str:
         """The plain statement."""
-        doubt = (
-            "better beyond doubt"
-            if self.difference.high < 0
-            else ("worse beyond doubt" if self.difference.low > 0 else "no difference beyond doubt")
-        )
+        doubt = "no difference beyond doubt"
+        if self.difference.high < -SMALLEST:
+            doubt = "better beyond doubt"
+        elif self.difference.low > SMALLEST:
+            doubt = "worse beyond doubt"
         return (
             f"{self.column}: on {self.rows:,} rows of {self.persons:,} customers that no trial saw, log loss "
             f"{self.found:.4f} with the trees found, {self.usual:.4f} with the usual ones: "

@@ -23,6 +23,7 @@ from features.phrases import learn_phrases
 from features.rows import Embed
 from models import bundle
 from models.bundle import load_bundle, save_bundle
+from models.bundle_files import manifest_bytes
 from models.calibration import Blend
 from models.conversion import ConversionModel
 from models.journey_model import Asked, JourneyModel, Reader
@@ -345,13 +346,13 @@ def test_nothing_is_parsed_before_all_is_checked(name: str, copied: Path, monkey
 )
 def test_a_manifest_that_says_something_else_is_refused(changed: dict[str, Any], copied: Path) -> None:
     manifest = json.loads((copied / "manifest.json").read_text())
-    (copied / "manifest.json").write_text(json.dumps(manifest | changed))
+    (copied / "manifest.json").write_bytes(manifest_bytes(manifest | changed))
     refusal(copied)
 
 
 def test_the_format_that_was_found_is_told(copied: Path) -> None:
     manifest = json.loads((copied / "manifest.json").read_text())
-    (copied / "manifest.json").write_text(json.dumps(manifest | {"format": 1}))
+    (copied / "manifest.json").write_bytes(manifest_bytes(manifest | {"format": 1}))
 
     assert refusal(copied).faults == (f"{copied}: format 1 found, 2 expected; restore or retrain the bundle",)
 
@@ -373,7 +374,7 @@ def test_a_manifest_names_plain_files_inside_the_bundle(name: str, copied: Path)
     manifest = json.loads((copied / "manifest.json").read_text())
     hashes = manifest["sha256"] | {name: hashlib.sha256(b"").hexdigest()}
     version = hashlib.sha256(json.dumps(sorted(hashes.items())).encode()).hexdigest()[:12]
-    (copied / "manifest.json").write_text(json.dumps(manifest | {"sha256": hashes, "version": version}))
+    (copied / "manifest.json").write_bytes(manifest_bytes(manifest | {"sha256": hashes, "version": version}))
 
     assert refusal(copied).faults == (f"{copied}: {name}: missing; restore or retrain the bundle",)
 
@@ -384,7 +385,7 @@ def test_a_manifest_without_a_part_of_every_bundle_is_refused(name: str, copied:
     manifest = json.loads((copied / "manifest.json").read_text())
     del manifest["sha256"][name]
     version = hashlib.sha256(json.dumps(sorted(manifest["sha256"].items())).encode()).hexdigest()[:12]
-    (copied / "manifest.json").write_text(json.dumps(manifest | {"version": version}))
+    (copied / "manifest.json").write_bytes(manifest_bytes(manifest | {"version": version}))
 
     assert refusal(copied).faults == (f"{copied}: {name}: missing; restore or retrain the bundle",)
 

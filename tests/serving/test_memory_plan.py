@@ -7,7 +7,7 @@ import re
 import pytest
 
 from features.errors import BadUsage
-from serving.memory_plan import plan_memory, read_memory, resident_bytes
+from serving.memory_plan import plan_memory, read_memory, resident_bytes, usual_memory
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,24 @@ def test_the_least_that_is_named_is_enough() -> None:
     assert least is not None
     enough = read_memory(least[1].replace(",", "")) + 10**6
     assert plan_memory(enough, 1000, held_bytes=4 * 10**8).partition_bytes > 0
+
+
+def test_without_a_ceiling_a_large_process_gets_a_gigabyte_beside_what_it_holds() -> None:
+    assert [usual_memory(held) for held in (3 * 10**8, 10**9, 10**9 + 1, 5 * 10**9)] == [
+        2 * 10**9,
+        2 * 10**9,
+        3 * 10**9,
+        6 * 10**9,
+    ]
+    assert plan_memory(usual_memory(5 * 10**9), 0, held_bytes=5 * 10**9).threads == 2
+
+
+def test_a_comparison_has_to_fit_as_well() -> None:
+    enough = 2 * 10**9
+    assert plan_memory(enough, 2 * 10**6, held_bytes=3 * 10**8).threads == 2
+    assert plan_memory(enough, 10**6, held_bytes=3 * 10**8, is_compared=True).threads == 2
+    with pytest.raises(BadUsage, match="in a process that holds 300MB already; give at least 2,000MB"):
+        plan_memory(enough - 10**6, 2 * 10**6, held_bytes=3 * 10**8, is_compared=True)
 
 
 def test_this_process_holds_some_memory() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,18 @@ import pytest
 
 from features.errors import BadData, BadUsage
 from features.event_log import EventLog, from_us
-from features.journey import DEFAULT_JOURNEY
+from features.journey import DEFAULT_JOURNEY, load_journey
 from features.rows import FeatureRows
 from features.simulate import simulate
-from features.touchpoints import TOUCHPOINT_TYPES, drop_duplicates
+from features.touchpoints import TOUCHPOINT_TYPES, drop_duplicates, read_touchpoints
 from models import journey_model
 from training.fit import learn_reader
-from training.labels import rows_by_rule
+from training.labels import rows_by_labels, rows_by_rule
 from training.leak_guards import LEAKS, check_allowed, check_model, check_rows
 from training.settings import Settings
 from training.train import train
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 MICROSECOND = timedelta(microseconds=1)
 
 Frame = pl.DataFrame
@@ -79,6 +81,18 @@ def test_coarse_times_and_repeats_recorded_later_are_no_leak(touchpoints: Frame)
     named = daily.with_columns(recorded_at=late)
     nameless = daily.with_columns(recorded_at=late, event_id=pl.lit(None, dtype=pl.String))
     assert leaks_in(pl.concat([daily, named, nameless])) == []
+
+
+def test_real_touchpoints_hold_no_leak(real_data: Path) -> None:
+    """Coupons redeemed within the window of their mailing: yesterday's coupons tell tomorrow's, honestly."""
+    folder = real_data / "grocery_coupons"
+    journey = load_journey(EXAMPLES / "grocery_coupons.toml")
+    log = EventLog.from_frame(read_touchpoints(folder / "touchpoints.parquet").frame)
+    rows = rows_by_labels(journey, log, pl.read_parquet(folder / "labels.parquet"))
+    reader = learn_reader(rows, log, journey, reads_text=False)
+    read = reader.read(log, rows.customer, rows.as_of_us, None)
+
+    assert check_rows(rows, reader, read, log, None, 0, ()) == []
 
 
 # Leaks in the data

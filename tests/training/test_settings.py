@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -147,5 +149,28 @@ def test_a_bundle_is_told_all_but_the_places(tmp_path: Path) -> None:
     told = settings.resolved(DEFAULT_JOURNEY, NOW).about()
 
     assert told["data"] == {"max_reject_share": 0.05, "known_until": "2026-01-31T12:00:00.000250Z"}
-    assert told["fit"] == {"seed": 0, "embedder": "vectors", "learn": ["stage", "conversion"]}
-    assert set(told) == {"data", "snapshots", "split", "backtest", "fit"}
+    assert told["fit"] == {
+        "seed": 0, "embedder": "vectors", "learn": ["stage", "conversion"], "allow_leaks": [],
+    }  # fmt: skip
+    assert set(told) >= {"data", "snapshots", "split", "backtest", "fit"}
+    assert "journey" not in told
+
+
+EXAMPLES = {
+    "journey", "data.touchpoints", "data.labels", "data.splits", "data.stage_history", "data.known_until",
+    "split.person_share", "split.gap_days", "backtest.test_days",
+}  # fmt: skip
+
+
+def test_the_document_tells_every_key_and_its_default(tmp_path: Path) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text("utf-8")
+    (block,) = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)
+    (tmp_path / "train.toml").write_text(block)
+    load_settings(tmp_path / "train.toml", {})
+    told = tomllib.loads(block)
+
+    defaults = Settings().model_dump(mode="json")
+    for section in ("data", "snapshots", "split", "backtest", "fit"):
+        assert set(defaults[section]) == set(told[section])
+        named = {key: value for key, value in told[section].items() if f"{section}.{key}" not in EXAMPLES}
+        assert named == {key: defaults[section][key] for key in named}

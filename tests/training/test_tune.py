@@ -98,6 +98,7 @@ def test_a_gain_is_measured_against_the_usual_trees_on_the_same_rows() -> None:
         (-0.02, -0.001, "-0.0100 [-0.0200, -0.0010], better beyond doubt"),
         (-0.02, 0.001, "-0.0100 [-0.0200, +0.0010], no difference beyond doubt"),
         (0.001, 0.02, "-0.0100 [+0.0010, +0.0200], worse beyond doubt"),
+        (0.00001, 0.00002, "-0.0100 [+0.0000, +0.0000], no difference beyond doubt"),
     ],
 )
 def test_a_gain_is_said_plainly(low: float, high: float, said: str) -> None:
