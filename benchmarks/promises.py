@@ -32,9 +32,10 @@ from typing import Any
 import httpx
 import psutil
 
-from benchmarks.endpoint import READY_S, SERVE, _running, free_port
+from benchmarks.endpoint import READY_S, SERVE, _running
 from features.errors import Fault
 from models.bundle_files import read_bundle_files
+from serving.demo import _free_port as free_port
 
 AS_OF = "2025-07-01T00:00:00Z"
 JSON = {"Content-Type": "application/json"}

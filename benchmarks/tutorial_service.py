@@ -63,7 +63,7 @@ class Tutorial:
         self.stage = LGBMClassifier(n_jobs=1, verbose=-1).fit(rows, rng.integers(0, STAGES, 500))
         self.conversion = LGBMClassifier(n_jobs=1, verbose=-1).fit(rows, rng.random(500) < 0.3)
 
-    @bentoml.api
+    @bentoml.api  # type: ignore[untyped-decorator]
     def score(self, customers: list[Customer], as_of: datetime | None = None) -> dict[str, Any]:
         """Score each customer."""
         now = as_of or datetime.now(UTC)
@@ -75,12 +75,12 @@ class Tutorial:
         said = frame.sort_values("age_days")["text"].dropna().head(20).tolist()
         vector = self.embedder.encode(said).mean(axis=0) if said else np.zeros(384)
         row = pd.DataFrame([np.concatenate([self._features(frame), vector])])
-        stage = self.stage.predict_proba(row)[0]
+        stage = np.asarray(self.stage.predict_proba(row))[0]
         return {
             "customer_id": customer.customer_id,
             "stage": int(stage.argmax()),
             "stages": stage.tolist(),
-            "conversion": float(self.conversion.predict_proba(row)[0, 1]),
+            "conversion": float(np.asarray(self.conversion.predict_proba(row))[0, 1]),
         }
 
     @staticmethod
@@ -99,7 +99,7 @@ class Tutorial:
 class DoNothing:
     """BentoML's own endpoint, asked for nothing."""
 
-    @bentoml.api
+    @bentoml.api  # type: ignore[untyped-decorator]
     async def score(self, customers: list[Customer], as_of: datetime | None = None) -> dict[str, Any]:
         """Answer at once."""
         del customers, as_of

@@ -257,7 +257,7 @@ def open_scorer(shipped: Shipped, root: Path) -> Scorer:
 
     Raises BadEnvironment where code or bundle are not those that were shipped.
     """
-    check_code(root, shipped.code_sha256)
+    check_code(shipped.code_sha256)
     folder = root / shipped.bundle
     vectors = None if shipped.vectors is None else root / shipped.vectors
     market = folder / "market" if shipped.has_market else None

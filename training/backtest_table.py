@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.table import Table
+from rich.text import Text
 
 from training.backtest import FIGURES, Backtest
 
@@ -21,8 +22,8 @@ def backtest_table(backtest: Backtest) -> Table:
             table.add_row(target, f"{row.cut:%Y-%m-%d}", *counts, *figures)
         table.add_row(target, "lowest to highest", "", "", "", *_spreads(backtest, target), style="bold")
         table.add_section()
-    for cut, why in backtest.left_out.items():
-        table.add_row("left out", f"{cut:%Y-%m-%d}", why)
+    left_out = [f"left out from {cut:%Y-%m-%d}: {why}" for cut, why in backtest.left_out.items()]
+    table.caption = Text("\n".join(left_out)) if left_out else None
     return table
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -119,8 +119,11 @@ def _changes(leak: Leak, changed: list[str], without: str) -> Iterator[Found]:
 def _telling_features(rows: LabelledRows, reader: Reader, read: Asked, seed: int) -> Iterator[Found]:
     names = [feature.name for feature in reader.catalog]
     folds = person_folds(rows.customer_id, FOLDS, seed)
+    wordless = replace(read.conversion, pools=None)
     for h, horizon in enumerate(rows.horizons_days):
-        for told in lone_predictors(read.conversion, names, reader.phrases, rows.converted[:, h], folds, seed):
+        is_last = h == len(rows.horizons_days) - 1  # whoever converts within one horizon does within the last
+        shown = read.conversion if is_last else wordless
+        for told in lone_predictors(shown, names, reader.phrases, rows.converted[:, h], folds, seed):
             yield Found("telling_feature", _too_well(told, conversion_column(horizon)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +37,9 @@ class _Moments:
         )
 
 
-def learn_linear_head(inputs: Float32s, known: Bools, wanted: Bools, folds: Codes) -> tuple[LinearHead, Floats] | None:
+def learn_linear_head(
+    inputs: Float32s, known: Bools, wanted: Bools, folds: Codes, penalties: Sequence[float] = PENALTIES
+) -> tuple[LinearHead, Floats] | None:
     """The head fitted on all known rows, and the log-odds of every row by heads that never saw its person.
 
     `wanted` (rows, outputs) says which outputs hold for a row, `known` (rows,) for which rows that is known. The
@@ -56,7 +59,7 @@ def learn_linear_head(inputs: Float32s, known: Bools, wanted: Bools, folds: Code
     of_fold = [usable & (folds == fold) for fold in range(FOLDS)]
     parts = [_moments(inputs[rows], targets[rows]) for rows in of_fold]
     whole = _sum(parts)
-    heads = [[_solve(whole.without(part), penalty) for part in parts] for penalty in PENALTIES]
+    heads = [[_solve(whole.without(part), penalty) for part in parts] for penalty in penalties]
     outputs = [_out_of_fold(inputs, folds, of_folds) for of_folds in heads]
     best = int(np.argmin([np.mean((out - targets)[usable] ** 2) for out in outputs]))
     usual = usual_log_odds(targets[usable])
@@ -66,7 +69,7 @@ def learn_linear_head(inputs: Float32s, known: Bools, wanted: Bools, folds: Code
     ]
     silent = usual_log_odds(targets[known & ~said])
     log_odds = np.stack([sigmoid.log_odds(outputs[best][:, k]) for k, sigmoid in enumerate(sigmoids)], axis=1)
-    return _scaled(_solve(whole, PENALTIES[best]), sigmoids, silent), np.where(said[:, None], log_odds, silent)
+    return _scaled(_solve(whole, penalties[best]), sigmoids, silent), np.where(said[:, None], log_odds, silent)
 
 
 def usual_log_odds(wanted: Floats | Bools) -> Floats:

@@ -28,6 +28,7 @@ MOST_ROWS: Final = 50_000
 ALIKE: Final = 0.5  # features whose answers correlate more than this tell the same story
 MOST_NAMED: Final = 3
 WORDS: Final = "what was said"
+WORDS_PENALTY: Final = 3.0  # the middle of those tried for a model: nothing is chosen here, only suspected
 
 Codes = npt.NDArray[np.int8]
 
@@ -90,19 +91,17 @@ def _answers_of_columns(features: Float32s, names: Sequence[str], yes: Bools, fo
 def _answers_of_phrases(
     said: PhraseRows | None, phrases: Phrases | None, known: Int64s, yes: Bools, fold: Int64s
 ) -> list[_Answer]:
-    """Only phrases that some outcome's rows hold much more often than the others': the rest cannot tell too well."""
+    """Only those whose counts leave it possible that they tell too well: of thousands, hardly any."""
     if said is None or phrases is None or not phrases.names:
         return []
-    row = np.repeat(np.arange(len(said)), np.diff(said.offsets))
     place = np.full(len(said), -1, dtype=np.int64)
     place[known] = np.arange(len(known))
-    used = place[row] >= 0
-    place, column = place[row[used]], said.column[used].astype(np.int64)
-    held = np.bincount(column, minlength=said.width)
+    place = np.repeat(place, np.diff(said.offsets))
+    place, column = place[place >= 0], said.column[place >= 0].astype(np.int64)
     held_by_yes = np.bincount(column[yes[place]], minlength=said.width)
-    share_of_yes, share_of_no = held_by_yes / yes.sum(), (held - held_by_yes) / (~yes).sum()
+    held_by_no = np.bincount(column[~yes[place]], minlength=said.width)
     answers = []
-    for candidate in np.flatnonzero(np.abs(share_of_yes - share_of_no) >= MOST_CERTAIN_SHARE / 2):
+    for candidate in _possible(held_by_yes, int(yes.sum()), held_by_no, int((~yes).sum())):
         view, phrase = divmod(int(candidate), len(phrases.names))
         present = np.zeros(len(known), dtype=np.int64)
         present[place[column == candidate]] = 1
@@ -110,10 +109,26 @@ def _answers_of_phrases(
     return answers
 
 
+def _possible(held_by_yes: Int64s, all_yes: int, held_by_no: Int64s, all_no: int) -> Int64s:
+    """Phrases near either bound, whose figures out of fold are a little worse than those of their counts."""
+    near = 0.9
+    parts_them = np.abs(held_by_yes / all_yes - held_by_no / all_no) >= near * (2 * MOST_ROC_AUC - 1)
+    held = held_by_yes + held_by_no
+    certain = [
+        (of_one >= near * MOST_CERTAIN_SHARE * of_all)
+        & (of_one >= near * CERTAIN * held)
+        & (of_one >= LEAST_OF_EACH)
+        & (of_all <= COMMON * (all_yes + all_no))
+        for of_one, of_all in ((held_by_yes, all_yes), (held_by_no, all_no))
+    ]
+    return np.flatnonzero(parts_them | certain[0] | certain[1]).astype(np.int64)
+
+
 def _answer_of_words(rows: FeatureRows, known: Int64s, yes: Bools, folds: Codes) -> list[_Answer]:
     if rows.pools is None:
         return []
-    learnt = learn_linear_head(rows.pools[known], np.ones(len(known), dtype=np.bool_), yes[:, None], folds)
+    all_known = np.ones(len(known), dtype=np.bool_)
+    learnt = learn_linear_head(rows.pools[known], all_known, yes[:, None], folds, (WORDS_PENALTY,))
     if learnt is None:
         return []
     return [_answer(WORDS, _bins(learnt[1][:, 0].astype(np.float32)), yes, folds.astype(np.int64))]

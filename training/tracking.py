@@ -59,7 +59,6 @@ NEEDED = (
     "tokenizers",
 )
 ASKED = Schema([ColSpec(DataType.string, name) for name in ("customer_id", "as_of", "touchpoints")])
-KIND = "mlflow.experimentKind"  # the tag by which MLflow's pages show training runs, not chats
 PROCESS = "process"  # the tag that says whose a run is
 
 
@@ -277,8 +276,6 @@ def _start(name: str, tags: Mapping[str, str]) -> str:
         with store_lock(address := mlflow.get_tracking_uri()):
             make_store(address, lambda fresh: mlflow.MlflowClient(fresh).search_experiments(max_results=1))
             experiment = mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
-        if KIND not in experiment.tags:
-            mlflow.set_experiment_tag(KIND, "custom_model_development")
         _end_dead_runs(experiment.experiment_id)
         return _id(mlflow.start_run(run_name=name, tags=own, experiment_id=experiment.experiment_id))
 

@@ -196,10 +196,14 @@ def test_trees_know_their_columns(features: Float32s, target: Codes) -> None:
 
 def test_ctrl_c_ends_the_folds_that_have_begun(features: Float32s, target: Codes) -> None:
     columns, start = np.arange(6), np.zeros((600, 1))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     ctrl_c = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    ctrl_c.start()
     began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        out_of_fold(features, target, start, columns, FOLDS_OF_ROWS, BINARY, [1_000_000], seed=0)
+    try:
+        ctrl_c.start()
+        with pytest.raises(KeyboardInterrupt):
+            out_of_fold(features, target, start, columns, FOLDS_OF_ROWS, BINARY, [1_000_000], seed=0)
+        ctrl_c.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert time.monotonic() - began < 60  # a million trees take hours
-    ctrl_c.join()
