@@ -173,7 +173,7 @@ def test_both_runs_stand_side_by_side(walk: Walk) -> None:
         if line.startswith(("winter ", "today "))
     ]
 
-    assert sorted(line[0] for line in lines) == ["winter", "today"]
+    assert sorted(line[0] for line in lines) == ["today", "winter"]
     assert all(len(line) == 6 for line in lines)
 
 
