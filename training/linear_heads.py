@@ -43,9 +43,9 @@ def learn_linear_head(
     """The head fitted on all known rows, and the log-odds of every row by heads that never saw its person.
 
     `wanted` (rows, outputs) says which outputs hold for a row, `known` (rows,) for which rows that is known. The
-    penalty is the one of `penalties` (the usual ones without them) with the least squared error out of fold. An output that holds, or does not hold, in fewer than
-    20 rows that are not all zeros keeps its usual log-odds. None where that is every output, or where one fold
-    holds all the rows.
+    penalty is the one of `penalties` (None: the usual ones) with the least squared error out of fold. An output that
+    holds, or does not hold, in fewer than 20 rows that are not all zeros keeps its usual log-odds. None where that is
+    every output, or where one fold holds all the rows.
 
     Source: Hoerl and Kennard, "Ridge regression" (1970), put on the log-odds scale as in Platt (1999).
     """
