@@ -27,6 +27,9 @@ class EmptyScorer:
     def describe(self) -> dict[str, Any]:
         return {"model_version": "v1"}
 
+    def is_quick(self, histories: Any) -> bool:
+        return len(histories) == 1
+
     def score_histories(self, histories: Any, *_: Any, **__: Any) -> list[dict[str, object]]:
         return [{"customer_id": customer_id} for customer_id, _ in histories]
 
