@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -61,49 +62,52 @@ def learn_phrase_head(rows: PhraseRows, known: Bools, wanted: Bools, folds: Code
     matrix = csr_matrix((rows.value.astype(np.float64), rows.column, rows.offsets), shape=(len(rows), rows.width))
     usual = usual_log_odds(wanted[usable])
     outputs = [_Output(_Line(np.zeros(rows.width), log_odds), np.full(len(rows), log_odds)) for log_odds in usual]
-    told = np.flatnonzero(telling)
-    for k, paths in zip(told, _fit_paths(matrix, usable, wanted[:, told], folds), strict=True):
-        outputs[k] = _best(paths, matrix, folds, usable, wanted[:, k])
+    for k in np.flatnonzero(telling):
+        outputs[k] = _climb(matrix, folds, usable, wanted[:, k])
     silent = usual_log_odds(wanted[known & ~said])
     weights, intercepts = (np.array([getattr(of.line, name) for of in outputs]) for name in ("weights", "intercept"))
     log_odds = np.stack([of.log_odds for of in outputs], axis=1)
     return PhraseHead(weights, intercepts, silent), np.where(said[:, None], log_odds, silent)
 
 
-def _fit_paths(matrix: csr_matrix, usable: Bools, wanted: Bools, folds: Codes) -> list[list[list[_Line]]]:
-    """For each output the path without each fold, then the one that leaves nothing out."""
-    left_out = (*range(FOLDS), WHOLE)
-    jobs = [(usable & (folds != fold), of_output) for of_output in wanted.T for fold in left_out]
+def _climb(matrix: csr_matrix, folds: Codes, usable: Bools, wanted: Bools) -> _Output:
+    """The strength whose heads, put on the log-odds scale, have the least log loss on persons they never saw.
+
+    Strengths rise until one is no better than the one before: the stronger a fit, the longer it takes.
+    """
+    parts = [_Part(matrix, usable & (folds != fold), wanted) for fold in (*range(FOLDS), WHOLE)]
+    best, least = None, np.inf
     # Side by side, a thread each: one fit alone does not fill the processor.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        paths = list(pool.map(lambda job: _fit_path(matrix, *job), jobs))
-    return [paths[start : start + len(left_out)] for start in range(0, len(paths), len(left_out))]
+        for strength in STRENGTHS:
+            *of_folds, whole = pool.map(lambda part, c=strength: part.fitted(c), parts)
+            scores = _out_of_fold(matrix, folds, of_folds)
+            sigmoid = fit_sigmoid(scores[usable], wanted[usable])
+            log_odds = sigmoid.log_odds(scores)
+            if (loss := _log_loss(log_odds[usable], wanted[usable])) >= least:
+                break
+            best, least = _Output(_scaled(whole, sigmoid), log_odds), loss
+    assert best is not None  # the first is better than none
+    return best
 
 
-def _fit_path(matrix: csr_matrix, learn: Bools, wanted: Bools) -> list[_Line]:
-    """One fit for each of `STRENGTHS`; the usual log-odds where the rows learnt from are all alike."""
-    if len(np.unique(wanted[learn])) < 2:
-        usual = float(usual_log_odds(wanted[learn, None])[0])
-        return [_Line(np.zeros(matrix.shape[1]), usual)] * len(STRENGTHS)
-    rows, path = matrix[learn], []
-    fit = LogisticRegression(tol=TOLERANCE, max_iter=MOST_ITERATIONS, warm_start=True)
-    for strength in STRENGTHS:
-        fit.set_params(C=strength).fit(rows, wanted[learn])
-        path.append(_Line(fit.coef_[0].copy(), float(fit.intercept_[0])))
-    return path
+class _Part:
+    """Fits of one output on some rows, each from the one before."""
+
+    def __init__(self, matrix: csr_matrix, learn: Bools, wanted: Bools) -> None:
+        self._rows, self._wanted = matrix[learn], wanted[learn]
+        self._fit = LogisticRegression(tol=TOLERANCE, max_iter=MOST_ITERATIONS, warm_start=True)
+
+    def fitted(self, strength: float) -> _Line:
+        """The line of this strength; the usual log-odds where the rows are all alike."""
+        if len(np.unique(self._wanted)) < 2:
+            usual = float(usual_log_odds(self._wanted[:, None])[0])
+            return _Line(np.zeros(self._rows.shape[1]), usual)
+        self._fit.set_params(C=strength).fit(self._rows, self._wanted)
+        return _Line(self._fit.coef_[0].copy(), float(self._fit.intercept_[0]))
 
 
-def _best(paths: list[list[_Line]], matrix: csr_matrix, folds: Codes, usable: Bools, wanted: Bools) -> _Output:
-    """The strength whose heads, put on the log-odds scale, have the least log loss on persons they never saw."""
-    *of_folds, whole = paths
-    scored = [_out_of_fold(matrix, folds, lines) for lines in zip(*of_folds, strict=True)]
-    sigmoids = [fit_sigmoid(scores[usable], wanted[usable]) for scores in scored]
-    log_odds = [sigmoid.log_odds(scores) for sigmoid, scores in zip(sigmoids, scored, strict=True)]
-    best = int(np.argmin([_log_loss(odds[usable], wanted[usable]) for odds in log_odds]))
-    return _Output(_scaled(whole[best], sigmoids[best]), log_odds[best])
-
-
-def _out_of_fold(matrix: csr_matrix, folds: Codes, lines: tuple[_Line, ...]) -> Floats:
+def _out_of_fold(matrix: csr_matrix, folds: Codes, lines: Sequence[_Line]) -> Floats:
     scores = np.empty(matrix.shape[0])
     for fold, line in enumerate(lines):
         scores[folds == fold] = matrix[folds == fold] @ line.weights + line.intercept
