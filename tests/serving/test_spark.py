@@ -302,7 +302,7 @@ def test_spark_submit_scores_with_the_command_line(
     command = [submit, "--master", "local[1]", ROOT / "journeycast.py", *words]
     ran = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
     assert ran.returncode == 0, ran.stderr
-    assert "60 scores by model" in ran.stderr
+    assert "60 rows by model" in ran.stdout  # spark-submit puts both streams into one
     assert pl.read_parquet(parts_of(tmp_path / "scores.parquet"))["customer_id"].n_unique() == 60
 
 

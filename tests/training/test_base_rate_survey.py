@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,24 +70,28 @@ def test_what_is_seen_is_counted_in_the_latest_window_that_is_over(
 
 
 def test_only_what_is_beyond_doubt_moves_the_forecasts(model: JourneyModel, log: EventLog, embed: Embed) -> None:
-    first, second = (with_hazards_moved(model, by) for by in (0.0, 4.0))
-    rates, seen = seen_rates(first, log, embed, AS_OF)
-    assert seen[0].is_as_forecast
-    assert not rates or rates["conversion_30d"].shift == 0.0
-
-    rates, seen = seen_rates(second, log, embed, AS_OF)
+    wrong = with_hazards_moved(model, (4.0, 4.0))
+    rates, seen = seen_rates(wrong, log, embed, AS_OF)
     assert [of.is_as_forecast for of in seen] == [False, False]
-    assert all(-6 < of.shift < -2 for of in rates.values())
     assert [of.rate for of in rates.values()] == [of.converted / of.customers for of in seen]
 
+    right = with_hazards_moved(wrong, [of.shift for of in rates.values()])
+    rates, seen = seen_rates(right, log, embed, AS_OF)
+    assert [of.is_as_forecast for of in seen] == [True, True]
+    assert [of.forecast for of in seen] == pytest.approx([of.converted / of.customers for of in seen])
+    assert rates == {}
 
-def with_hazards_moved(model: JourneyModel, by: float) -> JourneyModel:
-    """A model that is surer of every conversion than it should be."""
+
+def with_hazards_moved(model: JourneyModel, by: Sequence[float]) -> JourneyModel:
+    """A model whose hazards are surer, or less sure, than they were learnt."""
     assert model.conversion is not None
     hazards = [
-        replace(of, blend=replace(of.blend, intercept=of.blend.intercept + by)) for of in model.conversion.hazards
+        replace(of, blend=replace(of.blend, intercept=of.blend.intercept + shift))
+        for of, shift in zip(model.conversion.hazards, by, strict=True)
     ]
-    return replace(model, conversion=replace(model.conversion, hazards=tuple(hazards)))
+    conversion = replace(model.conversion, hazards=tuple(hazards))
+    base_log_odds = conversion.base_log_odds + np.array(by)
+    return replace(model, conversion=replace(conversion, base_log_odds=base_log_odds))
 
 
 def test_a_record_too_short_is_told(model: JourneyModel, log: EventLog, embed: Embed) -> None:
