@@ -71,14 +71,16 @@ def read_rates(told: Sequence[str], horizons_days: Sequence[int | None]) -> list
 def shift_to(rate: float, log_odds: Floats, shifts: Sequence[float]) -> float:
     """What the last interval's hazard needs for a mean forecast of `rate`, where those before it move by `shifts`.
 
-    `log_odds` (rows, len(shifts) + 1) are those of the hazards. 0 where no shift reaches the rate.
+    `log_odds` (rows, len(shifts) + 1) are those of the hazards. Where no shift reaches the rate, the farthest.
     """
     from scipy.optimize import brentq  # most of a second, which scoring need not pay
 
     def beyond(shift: float) -> float:
         return float(cumulative(sigmoid(log_odds + np.append(shifts, shift)))[:, -1].mean()) - rate
 
-    return float(brentq(beyond, -FARTHEST, FARTHEST)) if beyond(-FARTHEST) < 0 < beyond(FARTHEST) else 0.0
+    if beyond(-FARTHEST) >= 0:
+        return -FARTHEST
+    return float(brentq(beyond, -FARTHEST, FARTHEST)) if beyond(FARTHEST) > 0 else FARTHEST
 
 
 def check_base_rates(rates: BaseRates, horizons_days: Sequence[int | None], path: Path) -> None:

@@ -91,10 +91,11 @@ def test_the_mean_forecast_becomes_the_rate_of_each_horizon(first: float, more: 
     assert cumulative(expit(log_odds + shifts)).mean(axis=0) == pytest.approx([first, first + more])
 
 
-def test_a_rate_that_no_shift_reaches_moves_nothing() -> None:
-    certain = np.full((6, 2), 700.0)
+def test_where_no_shift_reaches_the_rate_the_farthest_is_taken() -> None:
+    certain, hopeless = np.full((6, 2), 700.0), np.array([[0.0, -700.0]] * 6)
 
-    assert shift_to(0.5, certain, [0.0]) == 0.0
+    assert shift_to(0.5, certain, [0.0]) == -20.0
+    assert shift_to(0.9, hopeless, [0.0]) == 20.0
 
 
 def test_bounds_keep_their_distance_in_log_odds() -> None:
