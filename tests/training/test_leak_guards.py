@@ -16,6 +16,7 @@ import pytest
 from features.errors import BadData, BadUsage
 from features.event_log import EventLog, from_us
 from features.journey import DEFAULT_JOURNEY, load_journey
+from features.labels_file import read_labels
 from features.rows import FeatureRows
 from features.simulate import simulate
 from features.touchpoints import TOUCHPOINT_TYPES, drop_duplicates, read_touchpoints
@@ -88,7 +89,7 @@ def test_real_touchpoints_hold_no_leak(real_data: Path) -> None:
     folder = real_data / "grocery_coupons"
     journey = load_journey(EXAMPLES / "grocery_coupons.toml")
     log = EventLog.from_frame(read_touchpoints(folder / "touchpoints.parquet").frame)
-    rows = rows_by_labels(journey, log, pl.read_parquet(folder / "labels.parquet"))
+    rows = rows_by_labels(journey, log, read_labels(folder / "labels.parquet").frame)
     reader = learn_reader(rows, log, journey, reads_text=False)
     read = reader.read(log, rows.customer, rows.as_of_us, None)
 
