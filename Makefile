@@ -55,8 +55,9 @@ format: install ## Put imports and layout in order
 # One process: on two cores, two workers spent 40 % more CPU time on the same tests, since each imports and builds for
 # itself, and took it from the servers under test. Larger machines gain from WORKERS=4.
 WORKERS ?= 0
+# One thread for linear algebra: beside servers and other processes, OpenBLAS's threads wait for each other by spinning.
 test: lint ## Check everything and run the tests
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
+	OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 
 demo: install ## Simulate, train, serve, score: the whole way, in one go
 	$(BIN)/journeycast demo
