@@ -177,6 +177,7 @@ def test_a_training_that_is_stopped_leaves_nothing_behind(
     assert training.wait(120) == code
     assert [line for line in told if not line.startswith("{")] == []
     assert {path.name for path in tmp_path.iterdir() if not path.name.startswith("stopped.db")} == set()
-    tracking.mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/stopped.db")
-    (stopped,) = tracking.mlflow.search_runs(experiment_names=["journeycast"], output_format="list")
+    client = tracking.mlflow.MlflowClient(environment["MLFLOW_TRACKING_URI"])  # of its own: no other test sees it
+    experiment = client.get_experiment_by_name("journeycast")
+    (stopped,) = client.search_runs([experiment.experiment_id])
     assert stopped.info.status != "RUNNING"
