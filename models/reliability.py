@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -17,6 +18,7 @@ STALE_LEAST_DAYS = 90.0
 UNHEARD_OF_SHARE = 0.5
 OUTER_SHARE = 0.001  # of training rows beyond each edge of a column's usual range
 UNUSUAL_SHARE = 0.005  # of training rows that are called unusual
+EARLIER_SHARE = 2 / 3  # of training rows, by as_of, whose ranges the later ones are held against
 
 
 class Reliability(StrEnum):
@@ -52,24 +54,44 @@ class UsualRange:
 
     def unusual(self, features: Float32s) -> Bools:
         """Rows with more columns outside their usual range than training rows had. Shape (rows,)."""
-        return self._outside(features) > self.most_outside
+        return self.outside(features) > self.most_outside
 
-    def _outside(self, features: Float32s) -> Int64s:
+    def outside(self, features: Float32s) -> Int64s:
+        """How many columns lie outside their usual range. Shape (rows,)."""
         outside = np.empty(len(features), dtype=np.int64)
         _count_outside(features, self.columns, self.low, self.high, outside)
         return outside
 
 
-def learn_usual_range(features: Float32s, columns: Int64s) -> UsualRange:
-    """Learn each column's usual range from the training rows."""
-    with np.errstate(all="ignore"):
+def learn_usual_range(features: Float32s, columns: Int64s, as_of_us: Int64s) -> UsualRange:
+    """Learn from training rows what is usual, so that later rows are not unusual for being later.
+
+    features (rows, all columns); as_of_us (rows,), microseconds since 1970. The later third of the rows is held against
+    the ranges of the earlier ones: a column that drifts out of them, as tenure does where the record has a first day,
+    is left out, and a row may have as many columns outside as is usual in either.
+    """
+    earlier = as_of_us <= np.quantile(as_of_us, EARLIER_SHARE, method="inverted_cdf")
+    before, later = features[earlier], features[earlier if earlier.all() else ~earlier]
+    by_chance = 2 / (len(before) + 1)  # beyond the least and the greatest of so many
+    lasting = columns[_shares_outside(later, _ranges(before, columns)) <= max(UNUSUAL_SHARE, by_chance)]
+    usual = _ranges(features, lasting)
+    counts = usual.outside(features), _ranges(before, lasting).outside(later)
+    return replace(usual, most_outside=max(int(np.quantile(outside, 1 - UNUSUAL_SHARE)) for outside in counts))
+
+
+def _ranges(features: Float32s, columns: Int64s) -> UsualRange:
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # nothing is outside the range of no value
         low, high = np.nanquantile(
             features[:, columns], [OUTER_SHARE, 1 - OUTER_SHARE], axis=0, method="closest_observation"
         )
-    usual = UsualRange(columns, low.astype(np.float64), high.astype(np.float64), 0)
-    return UsualRange(
-        usual.columns, usual.low, usual.high, int(np.quantile(usual._outside(features), 1 - UNUSUAL_SHARE))
-    )
+    return UsualRange(columns, low.astype(np.float64), high.astype(np.float64), 0)
+
+
+def _shares_outside(features: Float32s, usual: UsualRange) -> Floats:
+    """Share of the rows beyond each column's range. Shape (columns,)."""
+    values = features[:, usual.columns]
+    shares: Floats = np.mean((values < usual.low) | (values > usual.high), axis=0)
+    return shares
 
 
 @njit(cache=True, nogil=True)

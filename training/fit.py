@@ -83,7 +83,8 @@ def fit_read(
             f"{', '.join(journey.conversion.actions)}",
         )
     features = asked.conversion.features
-    return JourneyModel(reader, stage, conversion, learn_usual_range(features, telling_columns(features)), {})
+    usual = learn_usual_range(features, telling_columns(features), rows.as_of_us)
+    return JourneyModel(reader, stage, conversion, usual, {})
 
 
 def _usable(rows: LabelledRows, log: EventLog, journey: Journey) -> Bools:

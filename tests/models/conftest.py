@@ -122,7 +122,7 @@ def model(reader: Reader, log: EventLog, rows: tuple[Int64s, Int64s], asked: Ask
             text_head=head(outputs=1),
             phrase_head=phrase_head(1, asked.conversion),
         ),
-        usual=learn_usual_range(features, columns),
+        usual=learn_usual_range(features, columns, np.zeros(len(features), dtype=np.int64)),
         about={"seed": 3, "quality": {"conversion_30d/roc_auc": 0.75}},
     )
 
