@@ -14,6 +14,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
 
+# Tests and demo start many processes; without bytecode kept, each would compile all that it imports, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Name another interpreter with `make install PYTHON=/path/to/python3.11`. Each candidate is run, not just looked up:
 # version managers put commands on the path that only fail.
 PYTHON ?=
