@@ -18,11 +18,10 @@ import numpy as np
 from features.errors import BadUsage
 from features.event_log import Floats
 from features.journey import conversion_column
-from models.calibration import sigmoid
+from models.calibration import FARTHEST, sigmoid
 from models.conversion import cumulative
 
 LEAST, MOST = 1e-6, 1 - 1e-6
-FARTHEST = 20.0  # log-odds: from one in a million to nearly all
 _TOLD = re.compile(r"(?P<horizon>\d+d|end)=(?P<rate>[0-9.]+)(?P<percent>%?)")
 
 

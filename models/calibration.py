@@ -8,6 +8,8 @@ import numpy as np
 
 from features.event_log import Bools, Floats, Int64s
 
+PRIOR_INFORMATION = 50.0  # in rows * p * (1 - p)
+FARTHEST = 20.0  # log-odds: from one in a million to nearly all
 SUREST = 40.0  # log-odds of a score one deviation from the mean: the search must not run to infinity
 
 
@@ -37,6 +39,10 @@ class Blend:
             total += weight * raw[:, score]
         return total
 
+    def moved(self, shift: float) -> Blend:
+        """The same, with `shift` added to every log-odds."""
+        return Blend(self.weights, self.intercept + shift)
+
 
 def sigmoid(log_odds: Floats) -> Floats:
     """The probability of log-odds, same shape. Not SciPy's: importing that takes half a second."""
@@ -53,6 +59,20 @@ def fit_sigmoid(raw: Floats, happened: Bools) -> Sigmoid:
     """Fit slope and intercept on raw scores that were predicted out of fold."""
     blend = fit_blend(raw[:, None], happened)
     return Sigmoid(blend.weights[0], blend.intercept)
+
+
+def fit_shift(log_odds: Floats, happened: Bools) -> float:
+    """What to add to log-odds that were predicted out of fold so that their mean is right where they were not fitted.
+
+    Only the intercept is renewed, as in King and Zeng, "Logistic regression in rare events data" (2001). It is drawn
+    towards 0 by a prior that is worth 200 rows of even chances, so that few rows move it little.
+    """
+    from scipy.optimize import brentq  # most of a second, which scoring need not pay
+
+    def missing(shift: float) -> float:
+        return float((happened - sigmoid(log_odds + shift)).sum()) - PRIOR_INFORMATION * shift
+
+    return float(brentq(missing, -FARTHEST, FARTHEST))
 
 
 def fit_blend(raw: Floats, happened: Bools) -> Blend:

@@ -21,7 +21,8 @@ from safetensors import SafetensorError
 
 from features.errors import BadEnvironment, BadUsage
 from features.market import MOST_MOMENTS, Market, no_market
-from models.base_rates import FARTHEST, LEAST, MOST, BaseRate, BaseRates
+from models.base_rates import LEAST, MOST, BaseRate, BaseRates
+from models.calibration import FARTHEST
 from models.journey_model import Reader
 
 FORMAT = 2

@@ -73,7 +73,7 @@ def fit_read(
     learnt = fit_stage(asked.stage, rows.stage, len(journey.stages), folds, seed, report, trees.stage)
     stage = learnt or stage_by_examples(reader)
     conversion = fit_conversion(
-        asked.conversion, rows.horizons_days, rows.converted, folds, seed, report, trees.conversion
+        asked.conversion, rows.as_of_us, rows.horizons_days, rows.converted, folds, seed, report, trees.conversion
     )
     if stage is None and conversion is None:
         raise BadData(

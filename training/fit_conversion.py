@@ -1,8 +1,9 @@
-"""The conversion model fitted: a hazard for each interval between horizons, calibrated out of fold."""
+"""The conversion model fitted: a hazard for each interval between horizons, calibrated out of fold on later rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -10,10 +11,10 @@ import numpy.typing as npt
 
 from features.aggregate import Float32s
 from features.errors import BadData
-from features.event_log import Bools, Floats
+from features.event_log import Bools, Floats, Int64s
 from features.journey import conversion_column
 from features.rows import FeatureRows
-from models.calibration import Blend, fit_blend, sigmoid
+from models.calibration import Blend, fit_blend, fit_shift, sigmoid
 from models.conversion import ConversionModel, Hazard, cumulative
 from models.intervals import fit_venn_abers
 from training.boosting import Parameters, grow, out_of_fold, telling_columns
@@ -23,6 +24,7 @@ from training.text_heads import learn_text_heads
 from training.tree_choice import AS_THEY_ARE, TreeChoice
 
 LEAST_OF_EACH: Final = 20  # rows with a conversion, and without one
+LEAST_TO_CALIBRATE: Final = 50  # of each
 # Few, shallow, strongly regularised trees: positives are rare, and library defaults overfit them. For the same reason
 # splits are at random thresholds, as in Geurts, Ernst and Wehenkel, "Extremely randomized trees" (2006).
 TREES: Final[Parameters] = {
@@ -44,6 +46,7 @@ Codes = npt.NDArray[np.int8]
 
 def fit_conversion(
     rows: FeatureRows,
+    as_of_us: Int64s,
     horizons_days: Sequence[int | None],
     converted: Codes,
     folds: Codes,
@@ -53,7 +56,8 @@ def fit_conversion(
 ) -> ConversionModel | None:
     """Fit on rows whose `converted` (rows, horizons) is 1 or 0; -1 is unknown. None where nothing is known.
 
-    Raises BadData, naming the counts, where a horizon has fewer than 20 conversions or 20 rows without one.
+    All rows teach; the later half of them, by `as_of_us` (rows,), says how many convert and how sure that is. Raises
+    BadData, naming the counts, where a horizon has fewer than 20 conversions or 20 rows without one.
     """
     if (converted < 0).all():
         return None
@@ -63,24 +67,28 @@ def fit_conversion(
     heads = learn_text_heads(rows, last[:, 0] >= 0, last == 1, folds)
     report("Learning what words tell of converting", 1, 1)
     said = np.column_stack([answers[:, 0] for answers in heads.out_of_fold] or [np.zeros((len(converted), 0))])
-    hazards, chances, parameters = [], [], choice.over(TREES)
+    hazards, chances, base, parameters = [], [], [], choice.over(TREES)
     for h, horizon in enumerate(horizons_days):
         report(f"Fitting {conversion_column(horizon)}", 0, 1)
-        hazard, log_odds = _fit_hazard(rows.features, said, _happened_between(converted, h), folds, parameters, seed)
-        hazards.append(hazard)
-        chances.append(sigmoid(log_odds))
+        happened = _happened_between(converted, h)
+        hazard, log_odds = _fit_hazard(rows.features, said, happened, folds, parameters, seed)
+        later = _later(as_of_us, happened)
+        shift = fit_shift(log_odds[later], happened[later] == 1)
+        hazards.append(replace(hazard, blend=hazard.blend.moved(shift)))
+        chances.append(sigmoid(log_odds + shift))
+        rate = _base_log_odds(happened)
+        base.append(rate + fit_shift(np.full(int(later.sum()), rate), happened[later] == 1))
         report(f"Fitting {conversion_column(horizon)}", 1, 1)
     probabilities = cumulative(np.stack(chances, axis=1))
-    known = converted >= 0
+    calibrating = [_later(as_of_us, converted[:, h]) for h in range(len(horizons_days))]
     return ConversionModel(
         horizons_days=tuple(horizons_days),
         hazards=tuple(hazards),
         intervals=tuple(
-            fit_venn_abers(probabilities[known[:, h], h], converted[known[:, h], h] == 1)
-            for h in range(len(horizons_days))
+            fit_venn_abers(probabilities[later, h], converted[later, h] == 1) for h, later in enumerate(calibrating)
         ),
-        base_log_odds=np.array([_base_log_odds(_happened_between(converted, h)) for h in range(len(horizons_days))]),
-        reference=np.sort(probabilities[known[:, 0], 0]),
+        base_log_odds=np.array(base),
+        reference=np.sort(probabilities[calibrating[0], 0]),
         text_head=heads.pools,
         phrase_head=heads.phrases,
     )
@@ -109,6 +117,14 @@ def _happened_between(converted: Codes, h: int) -> Codes:
     if h == 0:
         return converted[:, 0]
     return np.where(converted[:, h - 1] == 0, converted[:, h], -1).astype(np.int8)
+
+
+def _later(as_of_us: Int64s, happened: Codes) -> Bools:
+    """The known rows to calibrate on: the later half, or all where that has fewer than 50 of either kind."""
+    known = happened >= 0
+    later = known & (as_of_us > np.quantile(as_of_us[known], 0.5, method="inverted_cdf"))
+    yes = int((happened[later] == 1).sum())
+    return later if min(yes, int(later.sum()) - yes) >= LEAST_TO_CALIBRATE else known
 
 
 def _fit_hazard(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
-from models.calibration import Blend, Sigmoid, fit_blend, fit_class_blend, fit_sigmoid
+from models.calibration import Blend, Sigmoid, fit_blend, fit_class_blend, fit_shift, fit_sigmoid
 
 outcomes = st.lists(st.tuples(st.floats(-20, 20), st.booleans()), min_size=1, max_size=30)
 
@@ -30,6 +30,17 @@ def test_two_scores_get_their_smoothed_rates() -> None:
     fitted = fit_sigmoid(np.array([1.0, 1.0, -1.0, -1.0]), np.array([True, True, False, False]))
 
     assert (fitted.slope, fitted.intercept) == pytest.approx((np.log(3), 0.0), abs=1e-3)
+
+
+def test_a_shift_makes_the_mean_right_and_few_rows_move_it_little() -> None:
+    # Of 4n rows with even chances 3n happened: n - 4n * (sigmoid(s) - 1/2) = 50 s, which is ln 3 for endless n.
+    def shift(n: int) -> float:
+        return fit_shift(np.zeros(4 * n), np.repeat([True, True, True, False], n))
+
+    assert shift(1_000_000) == pytest.approx(np.log(3), abs=1e-3)
+    assert shift(50) == pytest.approx(0.505, abs=1e-3)  # 200 * 0.1236 + 50 * 0.505 = 50
+    assert shift(1) == pytest.approx(1 / 51, abs=1e-3)
+    assert fit_shift(np.zeros(0), np.zeros(0, dtype=np.bool_)) == 0.0
 
 
 def test_a_known_line_is_found_again() -> None:

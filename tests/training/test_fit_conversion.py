@@ -9,7 +9,6 @@ from sklearn.metrics import roc_auc_score
 
 from features.errors import BadData
 from features.rows import FeatureRows
-from models.calibration import Blend
 from models.conversion import ConversionModel
 from models.journey_model import JourneyModel
 from training import fit_conversion as module
@@ -36,10 +35,15 @@ def folds_of(n: int) -> Codes:
 
 
 def fitted_on(
-    rows: FeatureRows, converted: Codes, horizons_days: tuple[int | None, ...], seed: int = 0
+    rows: FeatureRows,
+    converted: Codes,
+    horizons_days: tuple[int | None, ...],
+    seed: int = 0,
+    as_of_us: np.ndarray | None = None,
 ) -> ConversionModel | None:
     n = len(rows.features)
-    return fit_conversion(rows, horizons_days, converted.astype(np.int8), folds_of(n), seed, silent)
+    moments = np.zeros(n, dtype=np.int64) if as_of_us is None else as_of_us
+    return fit_conversion(rows, moments, horizons_days, converted.astype(np.int8), folds_of(n), seed, silent)
 
 
 def outcomes(rows: FeatureRows) -> Codes:
@@ -154,6 +158,32 @@ def test_percentiles_refer_to_the_known_rows_of_the_first_horizon() -> None:
     assert model.reference.mean() == pytest.approx((converted[50:, 0] == 1).mean(), abs=0.02)
 
 
+def test_the_later_half_of_the_rows_says_how_many_convert() -> None:
+    """Of 2,000 by chance a tenth converts at first and three tenths later; nothing else tells them apart."""
+    rows, order = rows_of(4000), np.random.default_rng(25).permutation(4000)
+    converted = (np.random.default_rng(26).random(4000) < np.where(order < 2000, 0.1, 0.3)).astype(np.int8)[:, None]
+    nobody, everybody = np.ones(4000, dtype=np.bool_), np.zeros(4000, dtype=np.bool_)
+    by_time = fitted_on(rows, converted, (30,), as_of_us=order)
+    at_once = fitted_on(rows, converted, (30,))
+
+    assert by_time.probabilities(rows, everybody).mean() == pytest.approx(0.3, abs=0.02)
+    assert at_once.probabilities(rows, everybody).mean() == pytest.approx(0.2, abs=0.01)
+    assert by_time.probabilities(rows, nobody)[0] == pytest.approx(0.3, abs=0.02)
+    low, high = by_time.bounds(np.array([[0.3]]))
+    assert low[0, 0] <= 0.3 <= high[0, 0]
+    assert by_time.reference.shape == (2000,)
+
+
+def test_too_few_later_conversions_leave_the_calibration_to_all_rows() -> None:
+    converted = np.zeros((1000, 1), dtype=np.int8)
+    converted[:100] = 1
+    converted[900:949] = 1  # 49 of the later half
+    model = fitted_on(rows_of(1000), converted, (30,), as_of_us=np.arange(1000))
+
+    assert model.reference.shape == (1000,)
+    assert expit(model.base_log_odds).tolist() == pytest.approx([0.149])
+
+
 def test_intervals_are_those_of_each_horizon() -> None:
     rows = rows_of(600)
     model = fitted_on(rows, outcomes(rows), (30, 90))
@@ -182,7 +212,8 @@ def test_where_too_few_spoke_the_trees_start_from_the_base_rate() -> None:
     model = fitted_on(rows, outcomes(rows), (30, 90))
 
     assert model.text_head is None
-    assert [hazard.words for hazard in model.hazards] == [Blend((), base) for base in model.base_log_odds.tolist()]
+    assert [hazard.words.weights for hazard in model.hazards] == [(), ()]
+    assert [hazard.words.intercept for hazard in model.hazards] == pytest.approx(model.base_log_odds.tolist())
 
 
 def test_models_are_the_same_for_a_seed() -> None:
