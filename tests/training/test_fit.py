@@ -193,7 +193,10 @@ def test_it_tells_how_far_it_is(told: list[tuple[str, int, int]]) -> None:
     assert told == [(step, done, 1) for step in steps for done in (0, 1)]
 
 
-def test_unusual_rows_are_few_in_training(model: JourneyModel, few, embed) -> None:
-    asked = model.reader.read(few.log, few.rows.customer, few.rows.as_of_us, embed)
+def test_unusual_rows_are_few_in_training_and_many_where_all_is_a_thousand_times_as_much(
+    model: JourneyModel, few, embed
+) -> None:
+    features = model.reader.read(few.log, few.rows.customer, few.rows.as_of_us, embed).conversion.features
 
-    assert 0 < model.usual.unusual(asked.conversion.features).mean() <= 0.005
+    assert model.usual.unusual(features).mean() <= 0.005
+    assert model.usual.unusual(features * 1e3).mean() > 0.9
