@@ -76,7 +76,8 @@ def learn_usual_range(features: Float32s, columns: Int64s, as_of_us: Int64s) -> 
     lasting = columns[_shares_outside(later, _ranges(before, columns)) <= max(UNUSUAL_SHARE, by_chance)]
     usual = _ranges(features, lasting)
     counts = usual.outside(features), _ranges(before, lasting).outside(later)
-    return replace(usual, most_outside=max(int(np.quantile(outside, 1 - UNUSUAL_SHARE)) for outside in counts))
+    most = [int(np.quantile(outside, 1 - UNUSUAL_SHARE, method="higher")) for outside in counts]
+    return replace(usual, most_outside=max(most))
 
 
 def _ranges(features: Float32s, columns: Int64s) -> UsualRange:
