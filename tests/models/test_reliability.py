@@ -108,8 +108,8 @@ def test_what_is_missing_in_part_is_learnt_from_the_rest() -> None:
 
 
 def test_a_column_that_grows_with_the_calendar_makes_no_later_row_unusual() -> None:
-    random, days = np.random.default_rng(7), np.arange(3000)
-    features = np.column_stack([days, random.normal(size=3000)]).astype(np.float32)  # tenure, and what lasts
+    days = np.arange(3000)
+    features = np.column_stack([days, days % 10]).astype(np.float32)  # tenure, and what lasts
     usual = learn_usual_range(features, np.array([0, 1]), days)
 
     assert usual.columns.tolist() == [1]
