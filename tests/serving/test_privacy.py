@@ -94,6 +94,7 @@ def test_what_was_sent_is_found_nowhere(plain_bundle: Path, tmp_path: Path) -> N
             caller.post("/score", content=sent, headers=JSON | {"Idempotency-Key": CANARY * 50}),
             caller.post(f"/{CANARY}", content=sent, headers=JSON),
             caller.request(CANARY.upper(), "/score"),
+            caller.patch("/score", content=sent, headers=JSON),
             caller.get("/model", headers={"Authorization": f"Bearer {CANARY}", "Cookie": CANARY, "User-Agent": CANARY}),
         ]
         statuses |= {answer.status_code for answer in others}
