@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from models.base_rates import BaseRates
     from models.bundle import Bundle
     from serving.scorer import Scorer
+    from training.settings import Settings
 
 __version__ = importlib.metadata.version("journeycast")
 EXTRAS = {
@@ -53,8 +54,11 @@ app = typer.Typer(
 )
 reporter = Reporter(partial(datetime.now, UTC))
 
-TouchpointSource = Annotated[
-    list[str], typer.Option("--touchpoints", help="Parquet, CSV or JSON Lines: files, folders, globs.")
+SOURCES_HELP = "Parquet, CSV or JSON Lines: files, folders, globs."
+TouchpointSource = Annotated[list[str], typer.Option("--touchpoints", help=SOURCES_HELP)]
+ConfiguredTouchpoints = Annotated[list[str], typer.Option("--touchpoints", default_factory=list, help=SOURCES_HELP)]
+JourneyFile = Annotated[
+    Path | None, typer.Option("--journey", help="Journey file; the four-stage default without one.")
 ]
 LabelSource = Annotated[str | None, typer.Option("--labels", help="Labels or a CRM's stage history.")]
 StageHistorySource = Annotated[
@@ -86,6 +90,8 @@ StaleAfterDays = Annotated[
     float, typer.Option(help="A champion that learnt from rows so many days older gives way to one that is no worse.")
 ]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]
+ConfiguredSeed = Annotated[int | None, typer.Option("--seed", help="Equal seeds give equal results; 0 without one.")]
+EmbedderName = Annotated[str | None, typer.Option("--embedder", help=EMBEDDER_HELP)]
 
 
 def main() -> None:
@@ -130,16 +136,13 @@ def simulate(
 
 @app.command()
 def train(
-    touchpoints: Annotated[
-        list[str],
-        typer.Option("--touchpoints", default_factory=list, help="Parquet, CSV or JSON Lines: files, folders, globs."),
-    ],
+    touchpoints: ConfiguredTouchpoints,
     out: Annotated[Path, typer.Option(help="Bundle folder to write.")],
-    journey: Annotated[Path | None, typer.Option(help="Journey file; the four-stage default without one.")] = None,
+    journey: JourneyFile = None,
     labels: LabelSource = None,
     split: Splits = None,
-    seed: Annotated[int | None, typer.Option(help="Equal seeds give equal results; 0 without one.")] = None,
-    embedder: Annotated[str | None, typer.Option(help=EMBEDDER_HELP)] = None,
+    seed: ConfiguredSeed = None,
+    embedder: EmbedderName = None,
     register: Annotated[bool, typer.Option("--register", help="Register the model in MLflow as journeycast.")] = False,
     max_reject_share: Annotated[
         float | None, typer.Option(help="Stop with exit code 3 above this share of rejected rows; 0.05 without one.")
@@ -158,26 +161,19 @@ def train(
     from training.backtest_table import backtest_table
     from training.leak_guards import check_allowed
     from training.run import run_training
-    from training.settings import load_settings, read_changes
     from training.stopwatch import Stopwatch
     from training.verdict_table import verdict_table
 
     reporter.speak(log_format, quiet)
     check_allowed(allow_leak or ())
-    named = {
-        "data.touchpoints": touchpoints or None,
-        "data.labels": labels,
+    given = {
+        **_given(touchpoints, journey, labels, stage_history, seed, embedder),
         "data.splits": split,
-        "data.stage_history": stage_history,
         "data.max_reject_share": max_reject_share,
-        "journey": None if journey is None else str(journey),
         "backtest.folds": backtest,
-        "fit.seed": seed,
-        "fit.embedder": embedder,
         "fit.allow_leaks": allow_leak,
     }
-    given = {key: value for key, value in named.items() if value is not None}
-    asked = load_settings(config, given | read_changes(change or ()))
+    asked = _settings(config, given, change)
     now, stopwatch = partial(datetime.now, UTC), Stopwatch(perf_counter)
     run = run_training(asked, out, register, now, stopwatch, reporter.say, reporter.progress)
     if judgement := run.training.judgement:
@@ -190,16 +186,13 @@ def train(
 
 @app.command()
 def tune(
-    touchpoints: Annotated[
-        list[str],
-        typer.Option("--touchpoints", default_factory=list, help="Parquet, CSV or JSON Lines: files, folders, globs."),
-    ],
+    touchpoints: ConfiguredTouchpoints,
     out: Annotated[Path, typer.Option(help="Configuration to write, for train --config.")],
-    journey: Annotated[Path | None, typer.Option(help="Journey file; the four-stage default without one.")] = None,
+    journey: JourneyFile = None,
     labels: LabelSource = None,
     split: Splits = None,
-    seed: Annotated[int | None, typer.Option(help="Equal seeds give equal results; 0 without one.")] = None,
-    embedder: Annotated[str | None, typer.Option(help=EMBEDDER_HELP)] = None,
+    seed: ConfiguredSeed = None,
+    embedder: EmbedderName = None,
     stage_history: StageHistorySource = None,
     config: ConfigFile = None,
     change: Changes = None,
@@ -207,20 +200,10 @@ def tune(
     study: Annotated[Path | None, typer.Option(help="Where trials are kept; beside --out without one.")] = None,
 ) -> None:
     """Search for better trees, and say what they gain on rows that no trial saw. Stopped, it goes on where it was."""
-    from training.settings import load_settings, read_changes
     from training.tune_run import run_search
 
-    named = {
-        "data.touchpoints": touchpoints or None,
-        "data.labels": labels,
-        "data.splits": split,
-        "data.stage_history": stage_history,
-        "journey": None if journey is None else str(journey),
-        "fit.seed": seed,
-        "fit.embedder": embedder,
-    }
-    given = {key: value for key, value in named.items() if value is not None}
-    asked = load_settings(config, given | read_changes(change or ()))
+    given = {**_given(touchpoints, journey, labels, stage_history, seed, embedder), "data.splits": split}
+    asked = _settings(config, given, change)
     now = partial(datetime.now, UTC)
     for gain in run_search(asked, out, trials, study, now, reporter.say, reporter.progress):
         reporter.say(str(gain))
@@ -229,15 +212,12 @@ def tune(
 
 @app.command()
 def retrain(
-    touchpoints: Annotated[
-        list[str],
-        typer.Option("--touchpoints", default_factory=list, help="Parquet, CSV or JSON Lines: files, folders, globs."),
-    ],
+    touchpoints: ConfiguredTouchpoints,
     out: Annotated[Path, typer.Option(help="Bundle folder to write.")],
-    journey: Annotated[Path | None, typer.Option(help="Journey file; the four-stage default without one.")] = None,
+    journey: JourneyFile = None,
     labels: LabelSource = None,
-    seed: Annotated[int | None, typer.Option(help="Equal seeds give equal results; 0 without one.")] = None,
-    embedder: Annotated[str | None, typer.Option(help=EMBEDDER_HELP)] = None,
+    seed: ConfiguredSeed = None,
+    embedder: EmbedderName = None,
     stage_history: StageHistorySource = None,
     config: ConfigFile = None,
     change: Changes = None,
@@ -252,28 +232,45 @@ def retrain(
     from training.gate_rule import Rule
     from training.leak_guards import check_allowed
     from training.retrain import run_retraining
-    from training.settings import load_settings, read_changes
     from training.stopwatch import Stopwatch
 
     reporter.speak(log_format, quiet)
     check_allowed(allow_leak or ())
-    named = {
-        "data.touchpoints": touchpoints or None,
-        "data.labels": labels,
-        "data.stage_history": stage_history,
-        "journey": None if journey is None else str(journey),
-        "fit.seed": seed,
-        "fit.embedder": embedder,
-        "fit.allow_leaks": allow_leak,
-    }
-    given = {key: value for key, value in named.items() if value is not None}
-    asked = load_settings(config, given | read_changes(change or ()))
+    given = {**_given(touchpoints, journey, labels, stage_history, seed, embedder), "fit.allow_leaks": allow_leak}
+    asked = _settings(config, given, change)
     now, stopwatch = partial(datetime.now, UTC), Stopwatch(perf_counter)
     rule = Rule(stale_after_days=stale_after_days)
     done = run_retraining(asked, out, rule, now, stopwatch, reporter.say, reporter.progress)
     for line in (*done.why, *done.run.told(out)):
         reporter.say(line)
     sys.exit(0 if done.is_promoted else NOT_PROMOTED)
+
+
+def _given(
+    touchpoints: list[str],
+    journey: Path | None,
+    labels: str | None,
+    stage_history: str | None,
+    seed: int | None,
+    embedder: str | None,
+) -> dict[str, object]:
+    """What every training may be given on the command line, by its key in a configuration; None: not given."""
+    return {
+        "data.touchpoints": touchpoints or None,
+        "journey": None if journey is None else str(journey),
+        "data.labels": labels,
+        "data.stage_history": stage_history,
+        "fit.seed": seed,
+        "fit.embedder": embedder,
+    }
+
+
+def _settings(config: Path | None, given: dict[str, object], change: list[str] | None) -> Settings:
+    """The configuration, with what is given on the command line on top, and --set on top of that."""
+    from training.settings import load_settings, read_changes
+
+    known = {key: value for key, value in given.items() if value is not None}
+    return load_settings(config, known | read_changes(change or ()))
 
 
 @app.command()
