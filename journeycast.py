@@ -43,6 +43,7 @@ EMBEDDER_HELP = (
     "minilm; static, many times as fast for 2 to 4 points of ROC AUC (measured on two data sets, docs/adr/0009); "
     "a sentence-transformers folder; or none."
 )
+FOLLOWED = "models:/journeycast@"  # an alias may move to another version
 NOT_PROMOTED = 1  # for a scheduler to tell apart from a fault
 EXIT_CODES = {BadUsage: 2, BadData: 3, BadEnvironment: 4}
 
@@ -579,10 +580,16 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
     market: MarketFile = None,
 ) -> None:
-    """Answer POST /score until stopped."""
+    """Answer POST /score until stopped, by the bundle that stands there or, with models:/journeycast@ALIAS, follows."""
     import serving.launch
 
-    serving.launch.serve(_bundle_folder(bundle), host, port, market)
+    if not bundle.startswith(FOLLOWED):
+        serving.launch.serve(_bundle_folder(bundle), host, port, market)
+        return
+    from training.followed_champion import followed
+
+    with followed(bundle, reporter.say) as folder:
+        serving.launch.serve(folder, host, port, market)
 
 
 @app.command()

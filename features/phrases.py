@@ -22,6 +22,7 @@ from features.vocabulary import RARE_CUSTOMERS, RARE_SHARE
 MOST_KNOWN = 20_000  # texts whose phrases are remembered
 MOST_CHARACTERS = 20_000  # of a message: what comes after is a pasted document
 MOST_PHRASES = 5_000
+USUAL_LENGTH = 25.0  # of a view's vector: it keeps its unit of length
 LATELY_US = 60 * DAY_US
 VIEWS = ("own messages", "last own messages", "own messages lately", "messages by the company")
 N_VIEWS = len(VIEWS)
@@ -127,11 +128,12 @@ def learn_phrases(log: EventLog, usable: Bools) -> Phrases:
 
 
 def phrase_rows(viewed: ViewedPhrases, phrases: Phrases) -> PhraseRows:
-    """Weigh the phrases of each row's messages, view by view: (1 + ln count) * inverse frequency, at unit length.
+    """Weigh the phrases of each row's messages, view by view: (1 + ln count) * inverse frequency, scaled.
 
-    The views are all own messages, the last 3 of them, those of the 60 days before as_of, and the company's messages.
-
-    Source: Salton and Buckley, "Term-weighting approaches in automatic text retrieval" (1988).
+    The views are all own messages, the last 3 of them, those of the 60 days before as_of, and the company's messages. A
+    view's vector keeps the square root of its length: unit length, as in Salton and Buckley, "Term-weighting approaches
+    in automatic text retrieval" (1988), would drown one telling phrase in all that a talkative customer says, and take
+    a word from a silent one for as much evidence as a long talk (docs/adr/0022).
     """
     offsets = np.zeros(len(viewed.customer) + 1, dtype=np.int64)
     _measure(viewed, len(phrases.names), offsets[1:])
@@ -275,5 +277,5 @@ def _weigh(viewed, inverse_frequency, starts, column, value):  # type: ignore[no
                 column[at + i] = view * n_phrases + code
                 counts[code] = 0
             for i in range(different):
-                value[at + i] = weights[i] / np.sqrt(squares)
+                value[at + i] = weights[i] / np.sqrt(np.sqrt(squares) * USUAL_LENGTH)
             at += different

@@ -81,7 +81,7 @@ def effects_of(head: PhraseHead, output: int, *messages: Message) -> tuple[Phras
 
 
 def test_a_phrase_is_shared_by_the_messages_that_hold_it() -> None:
-    """Views of own, last own, lately, company; only "price" weighs, alone in its views, so each value is 1."""
+    """Views of own, last own, lately, company; "price" is alone in its views, three times in the first two."""
     head = PhraseHead(np.array([[3.0, 0, 10, 0, 0, 0, 100, 0]]), np.array([0.5]), np.array([9.0]))
     said = [
         Message(1, "price price"),
@@ -92,9 +92,10 @@ def test_a_phrase_is_shared_by_the_messages_that_hold_it() -> None:
     told, log_odds = effects_of(head, 0, *said)
 
     assert told.events.tolist() == [1, 0, 3, 2]  # the own messages, newest first, then the company's
-    assert told.effects.tolist() == pytest.approx([1 + 10 / 3, 2 + 20 / 3, 100, 0])
+    own = (3 + 10) * np.sqrt((1 + np.log(3)) / 25)
+    assert told.effects.tolist() == pytest.approx([own / 3, own * 2 / 3, 100 * np.sqrt(1 / 25), 0])
     assert told.offsets.tolist() == [0, 4]
-    assert log_odds.tolist() == [[113.5]]
+    assert log_odds == pytest.approx(own + 20 + 0.5)
 
 
 def test_effects_and_the_intercept_sum_to_the_log_odds() -> None:
