@@ -47,7 +47,6 @@ from models.stage_examples import StageByExamples
 from models.trees import Trees
 
 EMBEDDER = "embedder"
-HEAD = ("weights", "intercepts", "silent")
 STAGE = ("classes", "shares", "start", "blend", "decision", "thresholds")
 STAGE_BY_EXAMPLES = ("classes", "columns")
 MARKET = tuple(field.name for field in fields(Market))
@@ -224,7 +223,7 @@ def _add_heads(arrays: Arrays, owner: str, model: StageModel | ConversionModel) 
 
 def _add_head(arrays: Arrays, owner: str, head: LinearHead | PhraseHead | None) -> None:
     if head is not None:
-        arrays |= {f"{owner}.head.{name}": getattr(head, name) for name in HEAD}
+        arrays |= {f"{owner}.head.{field.name}": getattr(head, field.name) for field in fields(head)}
 
 
 def _add_line(arrays: Arrays, owner: str, line: RankLine | None) -> None:
@@ -328,7 +327,7 @@ def _read_line(owner: str, arrays: Arrays) -> RankLine | None:
 def _read_head(owner: str, arrays: Arrays, kind: type[Head]) -> Head | None:
     if f"{owner}.head.weights" not in arrays:
         return None
-    return kind(*(arrays[f"{owner}.head.{name}"] for name in HEAD))
+    return kind(*(arrays[f"{owner}.head.{field.name}"] for field in fields(kind)))
 
 
 def _read_trees(name: str, arrays: Arrays, trees: dict[str, str]) -> Trees:

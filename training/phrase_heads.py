@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
+from features.aggregate import Float32s
 from features.event_log import Bools, Floats
-from features.phrases import PhraseRows
+from features.phrases import N_VIEWS, PhraseRows
 from models.calibration import Sigmoid, fit_sigmoid
 from models.phrase_head import PhraseHead
 from training.linear_heads import LEAST_OF_EACH, usual_log_odds
@@ -41,15 +42,17 @@ class _Output:
 
     line: _Line
     log_odds: Floats
+    loss: float
+    is_unit: bool = False
 
 
 def learn_phrase_head(rows: PhraseRows, known: Bools, wanted: Bools, folds: Codes) -> tuple[PhraseHead, Floats] | None:
     """The head fitted on all known rows, and the log-odds of every row by heads that never saw its person.
 
-    `wanted` (rows, outputs) says which outputs hold for a row,
-    `known` (rows,) for which rows that is known. The penalty of an output is the one with the least log loss out of
-    fold. An output that holds, or does not hold, in fewer than 20 rows that hold a phrase keeps its usual log-odds.
-    None where that is every output, or where one fold holds all the rows.
+    `wanted` (rows, outputs) says which outputs hold for a row, `known` (rows,) for which rows that is known. The
+    penalty of an output, and whether it reads views at unit length, are those with the least log loss out of fold. An
+    output that holds, or does not hold, in fewer than 20 rows that hold a phrase keeps its usual log-odds. None where
+    that is every output, or where one fold holds all the rows.
 
     Source: Joachims, "Text categorization with support vector machines" (1998), for linear models of weighed words;
     put on the log-odds scale as in Platt (1999).
@@ -59,15 +62,30 @@ def learn_phrase_head(rows: PhraseRows, known: Bools, wanted: Bools, folds: Code
     telling = np.minimum(wanted[usable].sum(axis=0), (~wanted[usable]).sum(axis=0)) >= LEAST_OF_EACH
     if not telling.any() or len(np.unique(folds[usable])) < 2:
         return None
-    matrix = csr_matrix((rows.value.astype(np.float64), rows.column, rows.offsets), shape=(len(rows), rows.width))
+    views = _matrix(rows, rows.value), _matrix(rows, _unit_values(rows))
     usual = usual_log_odds(wanted[usable])
-    outputs = [_Output(_Line(np.zeros(rows.width), log_odds), np.full(len(rows), log_odds)) for log_odds in usual]
+    outputs = [_Output(_Line(np.zeros(rows.width), base), np.full(len(rows), base), np.inf) for base in usual]
     for k in np.flatnonzero(telling):
-        outputs[k] = _climb(matrix, folds, usable, wanted[:, k])
+        one, other = (_climb(matrix, folds, usable, wanted[:, k]) for matrix in views)
+        outputs[k] = one if one.loss <= other.loss else replace(other, is_unit=True)
     silent = usual_log_odds(wanted[known & ~said])
     weights, intercepts = (np.array([getattr(of.line, name) for of in outputs]) for name in ("weights", "intercept"))
     log_odds = np.stack([of.log_odds for of in outputs], axis=1)
-    return PhraseHead(weights, intercepts, silent), np.where(said[:, None], log_odds, silent)
+    at_unit_length = np.array([of.is_unit for of in outputs])
+    return PhraseHead(weights, intercepts, silent, at_unit_length), np.where(said[:, None], log_odds, silent)
+
+
+def _matrix(rows: PhraseRows, values: Floats | Float32s) -> csr_matrix:
+    return csr_matrix((values.astype(np.float64), rows.column, rows.offsets), shape=(len(rows), rows.width))
+
+
+def _unit_values(rows: PhraseRows) -> Floats:
+    """The values with each view of each row at unit length. Shape as `rows.value`."""
+    row = np.repeat(np.arange(len(rows)), np.diff(rows.offsets))
+    view = row * N_VIEWS + rows.column // (rows.width // N_VIEWS)
+    squares = np.bincount(view, rows.value.astype(np.float64) ** 2, len(rows) * N_VIEWS)
+    values: Floats = rows.value / np.sqrt(squares[view])
+    return values
 
 
 def _climb(matrix: csr_matrix, folds: Codes, usable: Bools, wanted: Bools) -> _Output:
@@ -86,7 +104,7 @@ def _climb(matrix: csr_matrix, folds: Codes, usable: Bools, wanted: Bools) -> _O
             log_odds = sigmoid.log_odds(scores)
             if (loss := _log_loss(log_odds[usable], wanted[usable])) >= least:
                 break
-            best, least = _Output(_scaled(whole, sigmoid), log_odds), loss
+            best, least = _Output(_scaled(whole, sigmoid), log_odds, loss), loss
     assert best is not None  # the first is better than none
     return best
 

@@ -143,7 +143,9 @@ def head(outputs: int) -> LinearHead:
 
 def phrase_head(outputs: int, rows: FeatureRows) -> PhraseHead:
     random, width = np.random.default_rng(outputs + 10), rows.phrases.width
-    return PhraseHead(random.normal(size=(outputs, width)), np.full(outputs, 0.1), np.full(outputs, -0.3))
+    return PhraseHead(
+        random.normal(size=(outputs, width)), np.full(outputs, 0.1), np.full(outputs, -0.3), np.arange(outputs) % 2 == 0
+    )
 
 
 def line_of(features: Float32s, columns: Int64s, outputs: int = 1) -> RankLine:

@@ -81,13 +81,14 @@ def test_without_a_head_or_without_pools_words_say_nothing(simple: ConversionMod
 
 
 def test_phrases_and_ranks_are_added(simple: ConversionModel) -> None:
-    head = PhraseHead(np.array([[1.0, -3.0]]), np.array([0.25]), np.array([-1.0]))
+    weights = np.array([[1.0, -3, 0, 0, 0, 0, 0, 0]])
+    head = PhraseHead(weights, np.array([0.25]), np.array([-1.0]), np.array([False]))
     line = RankLine(
         np.zeros(1, dtype=np.int64), np.float32([[0, 1]]), LinearHead(np.ones((1, 1)), np.ones(1), np.zeros(1))
     )
     first, second = (replace(hazard, words=Blend((1.0,), 0.0), line=line) for hazard in simple.hazards)
     told = replace(simple, hazards=(first, second), phrase_head=head)
-    phrases = PhraseRows(np.array([0, 1, 1]), np.int32([1]), np.float32([0.5]), 2)
+    phrases = PhraseRows(np.array([0, 1, 1]), np.int32([1]), np.float32([0.5]), 8)
     said = replace(rows(0, 1), phrases=phrases)
 
     assert told.said(said).tolist() == [[-1.25], [-1.0]]

@@ -12,8 +12,12 @@ from features.event_log import EventLog
 from features.phrases import PhraseRows, Phrases, phrase_rows, view_phrases
 from models.phrase_head import PhraseEffects, PhraseHead, phrase_effects
 
+AS_IT_IS, UNIT = False, True
 HEAD = PhraseHead(
-    weights=np.array([[1.0, 2.0, 0.0], [-1.0, 0.0, 4.0]]), intercepts=np.array([0.5, 0.25]), silent=np.array([-3.0, 3])
+    weights=np.array([[1.0, 2, 0, 0], [-1, 0, 4, 0]]),
+    intercepts=np.array([0.5, 0.25]),
+    silent=np.array([-3.0, 3]),
+    at_unit_length=np.array([AS_IT_IS, AS_IT_IS]),
 )
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -49,13 +53,23 @@ def test_log_odds_of_three_rows() -> None:
     assert HEAD.log_odds(rows).tolist() == [[1.5, 1.25], [-3.0, 3.0], [-1.5, 0.25]]
 
 
+def test_an_output_may_read_each_view_at_unit_length() -> None:
+    """Two phrases in each of four views: in the first view 3 and 4, of length 5; in the last 0.5."""
+    head = PhraseHead(
+        np.tile([1.0, 2, 0, 0, 0, 0, 0, 10], (2, 1)), np.ones(2), np.full(2, -3.0), np.array([UNIT, AS_IT_IS])
+    )
+    rows = rows_of([0, 3, 3], [0, 1, 7], [3, 4, 0.5])
+
+    assert head.log_odds(rows) == pytest.approx(np.array([[1 + (3 + 8) / 5 + 10, 1 + 3 + 8 + 5], [-3, -3]]))
+
+
 def test_no_rows_have_no_log_odds() -> None:
     assert HEAD.log_odds(rows_of([0], [], [])).shape == (0, 2)
 
 
 def test_a_row_alone_has_the_log_odds_it_has_among_others() -> None:
     random = np.random.default_rng(4)
-    head = PhraseHead(random.normal(size=(4, 900)), random.normal(size=4), random.normal(size=4))
+    head = PhraseHead(random.normal(size=(4, 900)), random.normal(size=4), random.normal(size=4), np.full(4, AS_IT_IS))
     dense = np.where(random.random((50, 900)) < 0.1, random.normal(size=(50, 900)), 0).astype(np.float32)
     row, column = np.nonzero(dense)
     rows = PhraseRows(np.searchsorted(row, np.arange(51)), column.astype(np.int32), dense[row, column], 900)
@@ -82,7 +96,7 @@ def effects_of(head: PhraseHead, output: int, *messages: Message) -> tuple[Phras
 
 def test_a_phrase_is_shared_by_the_messages_that_hold_it() -> None:
     """Views of own, last own, lately, company; "price" is alone in its views, three times in the first two."""
-    head = PhraseHead(np.array([[3.0, 0, 10, 0, 0, 0, 100, 0]]), np.array([0.5]), np.array([9.0]))
+    head = PhraseHead(np.array([[3.0, 0, 10, 0, 0, 0, 100, 0]]), np.array([0.5]), np.array([9.0]), np.array([AS_IT_IS]))
     said = [
         Message(1, "price price"),
         Message(50, "Price!"),
@@ -100,7 +114,9 @@ def test_a_phrase_is_shared_by_the_messages_that_hold_it() -> None:
 
 def test_effects_and_the_intercept_sum_to_the_log_odds() -> None:
     random = np.random.default_rng(5)
-    head = PhraseHead(random.normal(size=(2, 8)), random.normal(size=2), random.normal(size=2))
+    head = PhraseHead(
+        random.normal(size=(2, 8)), random.normal(size=2), random.normal(size=2), np.array([UNIT, AS_IT_IS])
+    )
     texts = [" ".join(random.choice(["price", "why", "x"], size=6)) for _ in range(50)]
     said = [Message(i * 2, text, "company" if i % 2 else "customer") for i, text in enumerate(texts)]
     for output in range(2):
@@ -110,7 +126,9 @@ def test_effects_and_the_intercept_sum_to_the_log_odds() -> None:
 
 
 def test_messages_without_phrases_add_nothing() -> None:
-    told, log_odds = effects_of(PhraseHead(np.ones((1, 8)), np.ones(1), np.zeros(1)), 0, Message(1, "x"))
+    told, log_odds = effects_of(
+        PhraseHead(np.ones((1, 8)), np.ones(1), np.zeros(1), np.array([UNIT])), 0, Message(1, "x")
+    )
 
     assert told.effects.tolist() == [0.0]
     assert log_odds.tolist() == [[0.0]]

@@ -70,6 +70,19 @@ def test_rows_without_phrases_get_their_usual_rate(dense: np.ndarray, said: Bool
     assert head.log_odds(sparse(dense[~said])).tolist() == log_odds[~said].tolist()
 
 
+def test_views_are_read_at_unit_length_where_it_is_not_the_amount_that_tells() -> None:
+    """Views of three phrases and any length: one output is the share of the first phrase, the other its amount."""
+    random = np.random.default_rng(21)
+    shares = random.dirichlet(np.ones(3), ROWS)
+    shares /= np.linalg.norm(shares, axis=1, keepdims=True)
+    amounts = shares * random.lognormal(0, 1.5, (ROWS, 1))
+    rows = sparse(np.hstack([amounts, np.zeros((ROWS, WIDTH - 3))]))
+    told = np.stack([6 * shares[:, 0] - 3, 2 * amounts[:, 0] - 2], axis=1)
+    head, _ = learn_phrase_head(rows, ALL_KNOWN, random.random((ROWS, 2)) < expit(told), FOLDS_OF_ROWS)
+
+    assert head.at_unit_length.tolist() == [True, False]
+
+
 def test_knowing_the_person_does_not_help() -> None:
     """Every person says something unmistakable and has an outcome by chance: only a head that saw the person knows."""
     number = np.array([int(person[1:]) for person in PERSONS])
