@@ -198,7 +198,7 @@ def test_phrases_are_weighed_of_the_messages_that_are_read() -> None:
 
     assert rows.phrases is not None
     assert (rows.phrases.offsets.tolist(), rows.phrases.column.tolist()) == ([0, 3, 3], [0, 2, 4])
-    assert rows.phrases.value.tolist() == [1, 1, 1]
+    assert rows.phrases.value.tolist() == pytest.approx([0.2, 0.2, 0.2])
     assert build(SIX, [0], [at(9)], embed).phrases is None
     assert build_rows(SIX, VOCABULARY, hidden, *asked, None, None, phrases).phrases is None
 
