@@ -106,7 +106,7 @@ def test_a_logged_configuration_repeats_its_run_to_the_last_bit(
     monkeypatch.chdir(tmp_path)
     touchpoints = (folder / "touchpoints.csv").read_text()
     (folder / "touchpoints.csv").write_text(f"{touchpoints}c01,2026-02-20T00:00:00Z,web,came\n")  # it comes too late
-    code, again = run("train", "--config", logged, "--out", tmp_path / "again", "--quiet")
+    code, again = run("train", "--config", logged, "--out", tmp_path / "again", "--register", "--quiet")
 
     assert (code, again) == (0, "")
     made, repeated = load_bundle(folder / "first"), load_bundle(tmp_path / "again")

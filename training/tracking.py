@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import io
 import json
 import logging
 import os
@@ -11,7 +12,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -155,7 +156,8 @@ def register_bundle(run_id: str) -> str:
     The first version ever registered becomes the champion. What is interrupted before has moved nothing.
     """
     try:
-        with store_lock(mlflow.get_tracking_uri()):  # of two at once, one is the first
+        # Of two at once, one is the first. MLflow prints what it does, whoever asked for quiet.
+        with store_lock(mlflow.get_tracking_uri()), redirect_stderr(io.StringIO()):
             registered = mlflow.register_model(f"runs:/{run_id}/bundle", REGISTERED_MODEL)
             client = mlflow.MlflowClient()
             if CHAMPION not in client.get_registered_model(REGISTERED_MODEL).aliases:
