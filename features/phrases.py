@@ -22,7 +22,7 @@ from features.vocabulary import RARE_CUSTOMERS, RARE_SHARE
 MOST_KNOWN = 20_000  # texts whose phrases are remembered
 MOST_CHARACTERS = 20_000  # of a message: what comes after is a pasted document
 MOST_PHRASES = 5_000
-USUAL_LENGTH = 25.0  # of a view's vector: it keeps its unit of length
+USUAL_LENGTH = 25.0  # of a view's vector: a view as long gets unit length
 LATELY_US = 60 * DAY_US
 VIEWS = ("own messages", "last own messages", "own messages lately", "messages by the company")
 N_VIEWS = len(VIEWS)
@@ -133,7 +133,7 @@ def phrase_rows(viewed: ViewedPhrases, phrases: Phrases) -> PhraseRows:
     The views are all own messages, the last 3 of them, those of the 60 days before as_of, and the company's messages. A
     view's vector keeps the square root of its length: unit length, as in Salton and Buckley, "Term-weighting approaches
     in automatic text retrieval" (1988), would drown one telling phrase in all that a talkative customer says, and take
-    a word from a silent one for as much evidence as a long talk (docs/adr/0022).
+    a word from a silent one for as much evidence as a long talk (docs/adr/0026).
     """
     offsets = np.zeros(len(viewed.customer) + 1, dtype=np.int64)
     _measure(viewed, len(phrases.names), offsets[1:])

@@ -172,14 +172,12 @@ class _VectorFile:
         """Begin anew, unless another process has done so already."""
         with suppress(sqlite3.Error):
             self.close()
-        try:
+        with suppress(FileNotFoundError):  # another process is just doing it
             if self._path.stat().st_ino == self._inode:
                 for suffix in ("-wal", "-shm"):
                     self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
                 self._path.replace(self._path.with_name(self._path.name + ".damaged"))
                 _log.warning("%s was damaged; it is set aside as *.damaged and begun anew", self._path)
-        except FileNotFoundError:
-            pass  # another process is just doing it
 
     def _give_up(self, reason: str) -> None:
         self._usable = False

@@ -36,6 +36,7 @@ class FollowedChampion:
             return
         bundle = tracking.download_bundle(self._reference if version is None else tracking.version_reference(version))
         beside = self._link.with_name(f"{self._link.name}.new")
+        beside.unlink(missing_ok=True)
         beside.symlink_to(bundle)
         beside.replace(self._link)
         if self._version is not None:
@@ -50,7 +51,7 @@ class FollowedChampion:
             try:
                 self.look()
                 self._told = ""
-            except Fault as fault:
+            except (Fault, OSError) as fault:  # a full disk, too: the next look may find room
                 if str(fault) != self._told:
                     self._tell(f"{self._reference} is not followed: {fault}")
                 self._told = str(fault)

@@ -241,7 +241,8 @@ def test_no_flip_in_the_manifest_goes_unnoticed(copied: Path) -> None:
 def test_a_truncated_file_is_refused(name: str, keep: float, copied: Path) -> None:
     content = (copied / name).read_bytes()
     (copied / name).write_bytes(content[: int(keep * len(content))])
-    refusal(copied)
+
+    assert name in str(refusal(copied)) or name == "manifest.json"
 
 
 @pytest.mark.parametrize("name", FILES)
