@@ -35,6 +35,7 @@ EXTRAS = {
         "psutil",
         "sentence_transformers",
         "sklearn",
+        "threadpoolctl",
         "torch",
         "transformers",
     ),
@@ -57,7 +58,9 @@ reporter = Reporter(partial(datetime.now, UTC))
 
 SOURCES_HELP = "Parquet, CSV or JSON Lines: files, folders, globs."
 TouchpointSource = Annotated[list[str], typer.Option("--touchpoints", help=SOURCES_HELP)]
-ConfiguredTouchpoints = Annotated[list[str], typer.Option("--touchpoints", default_factory=list, help=SOURCES_HELP)]
+ConfiguredTouchpoints = Annotated[
+    list[str], typer.Option("--touchpoints", default_factory=list, show_default=False, help=SOURCES_HELP)
+]
 JourneyFile = Annotated[
     Path | None, typer.Option("--journey", help="Journey file; the four-stage default without one.")
 ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from features.aggregate import Float32s
 from features.event_log import Bools, Floats
@@ -42,7 +43,8 @@ class _Output:
 
     line: _Line
     log_odds: Floats
-    loss: float
+    loss: float = np.inf
+    rung: int = 0  # of STRENGTHS
     is_unit: bool = False
 
 
@@ -62,50 +64,50 @@ def learn_phrase_head(rows: PhraseRows, known: Bools, wanted: Bools, folds: Code
     telling = np.minimum(wanted[usable].sum(axis=0), (~wanted[usable]).sum(axis=0)) >= LEAST_OF_EACH
     if not telling.any() or len(np.unique(folds[usable])) < 2:
         return None
-    views = _matrix(rows, rows.value), _matrix(rows, _unit_values(rows))
+    as_weighed, at_unit_length = _matrix(rows, rows.value), _matrix(rows, _unit_values(rows))
     usual = usual_log_odds(wanted[usable])
-    outputs = [_Output(_Line(np.zeros(rows.width), base), np.full(len(rows), base), np.inf) for base in usual]
+    outputs = [_Output(_Line(np.zeros(rows.width), base), np.full(len(rows), base)) for base in usual]
     for k in np.flatnonzero(telling):
-        one, other = (_climb(matrix, folds, usable, wanted[:, k]) for matrix in views)
-        outputs[k] = one if one.loss <= other.loss else replace(other, is_unit=True)
+        outputs[k] = _climb(as_weighed, folds, usable, wanted[:, k], outputs[k])
+        outputs[k] = _climb(at_unit_length, folds, usable, wanted[:, k], outputs[k], is_unit=True)
     silent = usual_log_odds(wanted[known & ~said])
     weights, intercepts = (np.array([getattr(of.line, name) for of in outputs]) for name in ("weights", "intercept"))
     log_odds = np.stack([of.log_odds for of in outputs], axis=1)
-    at_unit_length = np.array([of.is_unit for of in outputs])
-    return PhraseHead(weights, intercepts, silent, at_unit_length), np.where(said[:, None], log_odds, silent)
+    is_unit = np.array([of.is_unit for of in outputs])
+    return PhraseHead(weights, intercepts, silent, is_unit), np.where(said[:, None], log_odds, silent)
 
 
-def _matrix(rows: PhraseRows, values: Floats | Float32s) -> csr_matrix:
-    return csr_matrix((values.astype(np.float64), rows.column, rows.offsets), shape=(len(rows), rows.width))
+def _matrix(rows: PhraseRows, values: Float32s) -> csr_matrix:
+    return csr_matrix((values, rows.column, rows.offsets), shape=(len(rows), rows.width))
 
 
-def _unit_values(rows: PhraseRows) -> Floats:
+def _unit_values(rows: PhraseRows) -> Float32s:
     """The values with each view of each row at unit length. Shape as `rows.value`."""
     row = np.repeat(np.arange(len(rows)), np.diff(rows.offsets))
     view = row * N_VIEWS + rows.column // (rows.width // N_VIEWS)
     squares = np.bincount(view, rows.value.astype(np.float64) ** 2, len(rows) * N_VIEWS)
-    values: Floats = rows.value / np.sqrt(squares[view])
+    values: Float32s = (rows.value / np.sqrt(squares[view])).astype(np.float32)
     return values
 
 
-def _climb(matrix: csr_matrix, folds: Codes, usable: Bools, wanted: Bools) -> _Output:
+def _climb(
+    matrix: csr_matrix, folds: Codes, usable: Bools, wanted: Bools, best: _Output, is_unit: bool = False
+) -> _Output:
     """The strength whose heads, put on the log-odds scale, have the least log loss on persons they never saw.
 
-    Strengths rise until one is no better than the one before: the stronger a fit, the longer it takes.
+    Strengths rise from that of `best` so far, until one is no better: the stronger a fit, the longer it takes.
     """
     parts = [_Part(matrix, usable & (folds != fold), wanted) for fold in (*range(FOLDS), WHOLE)]
-    best, least = None, np.inf
-    # Side by side, a thread each: one fit alone does not fill the processor.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for strength in STRENGTHS:
-            *of_folds, whole = pool.map(lambda part, c=strength: part.fitted(c), parts)
+    # Side by side, a thread each: one fit alone does not fill the processor. BLAS threads of its own would only wait.
+    with ThreadPoolExecutor(os.cpu_count()) as pool, threadpool_limits(1, "blas"):
+        for rung in range(best.rung, len(STRENGTHS)):
+            *of_folds, whole = pool.map(lambda part, c=STRENGTHS[rung]: part.fitted(c), parts)
             scores = _out_of_fold(matrix, folds, of_folds)
             sigmoid = fit_sigmoid(scores[usable], wanted[usable])
             log_odds = sigmoid.log_odds(scores)
-            if (loss := _log_loss(log_odds[usable], wanted[usable])) >= least:
+            if (loss := _log_loss(log_odds[usable], wanted[usable])) >= best.loss:
                 break
-            best, least = _Output(_scaled(whole, sigmoid), log_odds, loss), loss
-    assert best is not None  # the first is better than none
+            best = _Output(_scaled(whole, sigmoid), log_odds, loss, rung, is_unit)
     return best
 
 
@@ -122,7 +124,7 @@ class _Part:
             usual = float(usual_log_odds(self._wanted[:, None])[0])
             return _Line(np.zeros(self._rows.shape[1]), usual)
         self._fit.set_params(C=strength).fit(self._rows, self._wanted)
-        return _Line(self._fit.coef_[0].copy(), float(self._fit.intercept_[0]))
+        return _Line(self._fit.coef_[0].astype(np.float64), float(self._fit.intercept_[0]))
 
 
 def _out_of_fold(matrix: csr_matrix, folds: Codes, lines: Sequence[_Line]) -> Floats:
