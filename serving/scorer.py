@@ -115,12 +115,16 @@ class Scorer:
         return self._embedder is None or self._embedder.remembers(texts)
 
     def score_histories(
-        self, histories: Sequence[History], as_of_us: int, reasons: bool = False
+        self, histories: Sequence[History], as_of_us: int | Sequence[int], reasons: bool = False
     ) -> list[dict[str, Any]]:
-        """Score customers given with their touchpoints, in the order given; one answer each, none lost."""
+        """Score customers given with their touchpoints, in the order given; one answer each, none lost.
+
+        `as_of_us` is one moment for all or one for each.
+        """
         log = EventLog.from_records(histories)
         customer = np.arange(len(histories), dtype=np.int64)
-        moments = np.full(len(histories), as_of_us, dtype=np.int64)
+        moments = np.empty(len(histories), dtype=np.int64)
+        moments[:] = as_of_us
         return self.score(log, log.customer_ids, customer, moments, reasons).rows()
 
     def score(

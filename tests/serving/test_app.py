@@ -23,6 +23,9 @@ TOUCHPOINT = {"occurred_at": "2026-01-31T09:00:00Z", "channel": "web", "action":
 JSON = {"Content-Type": "application/json"}
 
 
+CONVERSION = "conversion_30d"
+
+
 class CountingScorer:
     """Scores by the number of touchpoints; a customer's id may ask for trouble."""
 
@@ -36,9 +39,14 @@ class CountingScorer:
         return bool(histories) and histories[0][0] == "quick"
 
     def score_histories(
-        self, histories: Sequence[tuple[str, Sequence[TouchpointRecord]]], as_of_us: int, reasons: bool = False
+        self,
+        histories: Sequence[tuple[str, Sequence[TouchpointRecord]]],
+        as_of_us: int | Sequence[int],
+        reasons: bool = False,
     ) -> list[dict[str, object]]:
-        rows = [self._row(customer_id, len(touchpoints), as_of_us) for customer_id, touchpoints in histories]
+        moments_us = [as_of_us] * len(histories) if isinstance(as_of_us, int) else as_of_us
+        asked = zip(histories, moments_us, strict=True)
+        rows = [self._row(customer_id, len(touchpoints), moment_us) for (customer_id, touchpoints), moment_us in asked]
         if reasons:
             rows = [row | {"reasons": [{"feature": "touchpoints", "effect": 0.5}]} for row in rows]
         return rows[:-1] if histories[-1][0] == "lost" else rows
@@ -289,7 +297,7 @@ def test_what_is_quick_is_scored_at_once_unless_the_scoring_thread_is_at_work() 
     threads: list[str] = []
 
     class Noting(CountingScorer):
-        def score_histories(self, histories: Any, as_of_us: int, reasons: bool = False) -> list[dict[str, object]]:
+        def score_histories(self, histories: Any, as_of_us: Any, reasons: bool = False) -> list[dict[str, object]]:
             threads.append(f"{histories[0][0]} in {threading.current_thread().name.partition('_')[0]}")
             return super().score_histories(histories, as_of_us, reasons)
 
@@ -312,6 +320,34 @@ def test_what_is_quick_is_scored_at_once_unless_the_scoring_thread_is_at_work() 
     here = threading.current_thread().name.partition("_")[0]
     expected = [f"quick in {here}", "slow in scoring", "quick in scoring", f"quick in {here}"]
     assert threads[1:] == expected  # the first is the golden request
+
+
+def test_quick_requests_at_the_same_time_are_scored_together_each_at_its_own_moment() -> None:
+    together: list[int] = []
+
+    class Noting(CountingScorer):
+        def score_histories(self, histories: Any, as_of_us: Any, reasons: bool = False) -> list[dict[str, object]]:
+            together.append(len(histories))
+            return super().score_histories(histories, as_of_us, reasons)
+
+    async def ask() -> list[dict[str, Any]]:
+        app = make_app(Noting(), Settings(), now=lambda: NOW)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://endpoint") as caller:
+
+            async def score(day: int, touchpoints: int) -> dict[str, Any]:
+                asked = {"customer_id": "quick", "touchpoints": customer()["touchpoints"] * touchpoints}
+                body = json.dumps({"customers": [asked], "as_of": f"2026-02-0{day}T00:00:00Z"})
+                answer = (await caller.post("/score", content=body, headers=JSON)).json()
+                return {"day": answer["as_of"], **{name: answer["scores"][0][name] for name in ("as_of", CONVERSION)}}
+
+            return await asyncio.gather(score(1, 3), score(2, 1), score(3, 2))
+
+    days = [f"2026-02-0{day}T00:00:00Z" for day in (1, 2, 3)]
+    chances = [0.03, 0.01, 0.02]
+    assert asyncio.run(ask()) == [
+        {"day": day, "as_of": day, CONVERSION: chance} for day, chance in zip(days, chances, strict=True)
+    ]
+    assert together == [2, 3]  # the first is the golden request
 
 
 def test_explain_gives_reasons_without_being_asked_for_them(endpoint: TestClient) -> None:
