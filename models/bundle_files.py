@@ -51,8 +51,9 @@ def manifest_bytes(manifest: Mapping[str, object]) -> bytes:
 
 def _is_plain(folder: Path, name: str) -> bool:
     path = folder / name
-    inside = path.resolve().is_relative_to(folder.resolve())
-    return inside and path.is_file() and not path.is_symlink()
+    if path.is_symlink():  # before it is resolved: one that leads to itself has no end
+        return False
+    return path.resolve().is_relative_to(folder.resolve()) and path.is_file()
 
 
 def bundle_file_names(folder: Path) -> list[str]:

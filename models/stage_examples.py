@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.special import softmax
 
 from features.event_log import Bools, Floats, Int64s
 from features.rows import FeatureRows
+from models.calibration import softmax
 
 # Nothing is there to learn it from. Cosines lie some tenths apart; 0.1 more makes a stage e times as likely.
 SHARPNESS: Final = 10.0
@@ -34,7 +34,7 @@ class StageByExamples:
         silent = nothing_known | np.isnan(likeness).any(axis=1)
         scores = np.where(silent[:, None], 0.0, SHARPNESS * likeness)
         result = np.zeros((len(rows.features), self.n_stages))
-        result[:, self.classes] = softmax(scores, axis=1)
+        result[:, self.classes] = softmax(scores)
         return result
 
     def decided(self, probabilities: Floats, _nothing_known: Bools) -> Int64s:

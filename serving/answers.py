@@ -72,6 +72,20 @@ def refuse(request: Request, refusal: Refusal, headers: Mapping[str, str] | None
     return answer(error, status, more)
 
 
+def refusal_of_no_http() -> bytes:
+    """The whole answer to what is no HTTP request, after which the connection ends."""
+    refusal = Refusal("malformed_http", "This is no HTTP/1.1 request, or one of a method that there is not.")
+    content = msgspec.json.encode(refusal.as_error() | {"request_id": uuid.uuid4().hex})
+    headers = _SAFE_HEADERS | {
+        "Content-Security-Policy": _NO_CONTENT,
+        "Content-Type": "application/json",
+        "Content-Length": str(len(content)),
+        "Connection": "close",
+    }
+    head = ["HTTP/1.1 400 Bad Request", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*head, "", ""]).encode("ascii") + content
+
+
 def _retry_after(request: Request, seconds: float) -> str:
     """Whole seconds (RFC 9110), but milliseconds for HubSpot, whose workflows read it so."""
     in_ms = "x-hubspot-signature-v3" in request.headers

@@ -18,7 +18,9 @@ from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from serving.answers import refusal_of_no_http
 from serving.connections import Board, Counted
 
 PATIENCE = 5  # times that a caller is left to the others; one of them may be busy
@@ -80,10 +82,20 @@ class BalancedServer(uvicorn.Server):
         return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
 
+class Protocol(HttpToolsProtocol):
+    """uvicorn's, but for what it answers in plain text: to what is no HTTP it says so in JSON as well."""
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the signature is uvicorn's
+        """Answer and close the connection."""
+        self.transport.write(refusal_of_no_http())
+        self.transport.close()
+
+
 def run(app: ASGIApp, listening: socket.socket, board: Board, worker: int, shutdown_s: int) -> None:
     """Serve `app` until SIGTERM, or until the process that started this one is gone. Blocks."""
     config = uvicorn.Config(
         app,
+        http=Protocol,
         log_config=None,
         access_log=False,
         server_header=False,

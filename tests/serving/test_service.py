@@ -174,6 +174,21 @@ def test_another_method_is_405_in_the_same_shape(server: httpx.Client) -> None:
     assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(405, "method_not_allowed")] * 3
 
 
+@pytest.mark.parametrize(
+    "sent", [b"FETCH /score HTTP/1.1\r\nHost: here\r\n\r\n", b"CANARY\r\n\r\n", b"\x16\x03\x01\x02"]
+)
+def test_what_is_no_http_is_told_so_in_the_same_shape(server: httpx.Client, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.base_url.port or 0), timeout=10) as caller:
+        caller.sendall(sent)
+        answer = b"".join(iter(lambda: caller.recv(65_536), b""))
+    head, _, content = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nContent-Type: application/json\r\n" in head
+    assert set(json.loads(content)) == {"code", "message", "request_id"}
+    assert json.loads(content)["code"] == "malformed_http"
+    assert b"CANARY" not in answer
+
+
 def test_metrics_tell_requests_customers_scores_and_model_and_neither_they_nor_the_log_keep_what_was_sent(
     server: httpx.Client, bundle: Path, log: Path
 ) -> None:
