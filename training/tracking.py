@@ -24,7 +24,7 @@ from training.fingerprint import Fingerprint
 from training.record_names import finite_metrics, flat_parameters
 from training.run_owner import has_ended, machine, this_process
 from training.settings import Settings
-from training.sqlite_store import make_store, store_lock
+from training.sqlite_store import make_store, sqlite_file, store_lock
 from training.working_folder import git_state
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -173,17 +173,17 @@ def download_bundle(reference: str) -> Path:
     Raises BadUsage where the reference leads nowhere or to something else than a bundle, BadEnvironment where the store
     cannot be used.
     """
-    _connect()
+    nowhere = f"{reference} was not found in {_address()}; check the name, alias and store"
+    if not _has_store():
+        raise BadUsage("no_model", nowhere)
     folder = tempfile.mkdtemp(prefix="journeycast-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     try:
         local = Path(mlflow.artifacts.download_artifacts(reference, dst_path=folder))
         flavor = mlflow.models.Model.load(local).flavors["python_function"]
     except (MlflowException, OSError, KeyError):
-        raise BadUsage(
-            "no_model", f"{reference} was not found in {mlflow.get_tracking_uri()}; check the name, alias and store"
-        ) from None
-    except Exception as error:  # as above
+        raise BadUsage("no_model", nowhere) from None
+    except Exception as error:  # MLflow lets those of its store's driver pass
         raise _unreachable(error) from None
     if flavor.get("loader_module") != LOADER:
         raise BadUsage("no_model", f"{reference} is not a Journeycast model")
@@ -256,7 +256,8 @@ def _former_of(version: str) -> str | None:
 
 
 def _version_of(alias: str) -> str | None:
-    _connect()
+    if not _has_store():
+        return None
     try:
         return str(mlflow.MlflowClient().get_model_version_by_alias(REGISTERED_MODEL, alias).version)
     except MlflowException as error:
@@ -311,6 +312,17 @@ def _current_run_id() -> str:
     if run is None:
         raise RuntimeError("no run is open; record within tracked_run")
     return _id(run)
+
+
+def _address() -> str:
+    _connect()
+    return str(mlflow.get_tracking_uri())
+
+
+def _has_store() -> bool:
+    """Whether there is anything to look into: MLflow would make an empty SQLite file and look into that."""
+    file = sqlite_file(_address())
+    return file is None or file.exists()
 
 
 def _connect() -> None:

@@ -233,6 +233,16 @@ def test_a_reference_that_leads_nowhere_is_told(store: Path, reference: str) -> 
     assert (caught.value.code, str(caught.value)) == ("no_model", told)
 
 
+def test_looking_where_no_store_is_makes_none(store: Path) -> None:
+    (store / "mlflow.db").unlink()
+    before = list(store.iterdir())
+
+    with pytest.raises(BadUsage, match="was not found in sqlite"):
+        download_bundle(CHAMPION)
+    assert tracking.registered_version(CHAMPION) is None
+    assert list(store.iterdir()) == before
+
+
 @pytest.mark.usefixtures("store")
 def test_a_model_that_is_not_ours_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("somebody else's")
