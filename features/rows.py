@@ -114,6 +114,19 @@ def build_rows(
     return replace(rows, phrases=phrase_rows(viewed, phrases), viewed=viewed)
 
 
+def each_once(embed: Embed) -> Embed:
+    """`embed`, for several readings of the same messages: asks for each different text once."""
+    known: dict[str, Float32s] = {}
+
+    def embed_once(texts: Sequence[str]) -> Float32s:
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        vectors = embed(new)
+        known.update(zip(new, vectors, strict=True))
+        return np.stack([known[text] for text in texts]) if texts else vectors
+
+    return embed_once
+
+
 def embed_messages(log: EventLog, messages: Messages, embed: Embed) -> TextVectors:
     """Embed each message that some row reads, once."""
     texts = messages.needed(log)

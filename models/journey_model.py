@@ -17,7 +17,7 @@ from features.journey import Journey
 from features.market import Market, survey
 from features.market_features import MARKET_FEATURES, market_features
 from features.phrases import Phrases
-from features.rows import Embed, FeatureRows, alike_but_for, build_rows, feature_catalog
+from features.rows import Embed, FeatureRows, alike_but_for, build_rows, each_once, feature_catalog
 from features.stage_records import stage_records
 from features.stage_rules import evidence_rows
 from features.vocabulary import Vocabulary
@@ -106,9 +106,11 @@ class Reader:
         if not self.reads_text:
             embed = None
         anchors = None if embed is None else self.anchors(embed)
-        read = partial(build_rows, log, self.vocabulary, embed=embed, anchors=anchors, phrases=self.phrases)
         market = market_features(self.market, log, self.vocabulary, self._not_the_markets(log), customer, as_of_us)
         always, *from_stage = self._hidden(log)
+        if from_stage and embed is not None:
+            embed = each_once(embed)
+        read = partial(build_rows, log, self.vocabulary, embed=embed, anchors=anchors, phrases=self.phrases)
         conversion = read(always, customer, as_of_us)
         rows = _beside(conversion, market)
         if not from_stage:

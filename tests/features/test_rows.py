@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from features.anchors import DISSATISFIED, SATISFIED, embed_anchors
 from features.event_log import EventLog, to_us
 from features.phrases import Phrases
-from features.rows import Embed, FeatureRows, build_rows, embed_messages, feature_catalog
+from features.rows import Embed, FeatureRows, build_rows, each_once, embed_messages, feature_catalog
 from features.vocabulary import OTHER, Kind, Vocabulary
 
 TONE_SENTENCES = [*SATISFIED, *DISSATISFIED]
@@ -188,6 +188,15 @@ def test_each_message_that_some_row_reads_is_embedded_once() -> None:
     assert embed.asked == [*TONE_SENTENCES, "How much?", "See the list", "Hi"]
     assert rows.messages is not None
     assert embed_messages(SIX, rows.messages, embed).texts.tolist() == [0, 1, 4]
+
+
+def test_several_readings_embed_each_message_once() -> None:
+    embed, alone = ToyEmbed(), ToyEmbed()
+    once = each_once(embed)
+
+    np.testing.assert_array_equal(once(["Hi", "Later", "Hi"]), alone(["Hi", "Later", "Hi"]))
+    np.testing.assert_array_equal(once(["How much?", "Later"]), alone(["How much?", "Later"]))
+    assert embed.asked == ["Hi", "Later", "How much?"]
 
 
 def test_phrases_are_weighed_of_the_messages_that_are_read() -> None:
