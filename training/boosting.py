@@ -91,7 +91,7 @@ def _grow(
     seed: int,
     stopped: Event | None = None,
 ) -> lgb.Booster:
-    fixed = {"seed": seed, "deterministic": True, "force_row_wise": True, "num_threads": 1, "verbosity": -1}
+    fixed = {"seed": seed, "deterministic": True, "force_col_wise": True, "num_threads": 1, "verbosity": -1}
     data = lgb.Dataset(features, target, init_score=start.ravel(order="F"))
 
     def end_if_stopped(_: object) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 
 from features.aggregate import Float32s
 from features.event_log import Bools, Floats
@@ -98,8 +97,8 @@ def _climb(
     Strengths rise from that of `best` so far, until one is no better: the stronger a fit, the longer it takes.
     """
     parts = [_Part(matrix, usable & (folds != fold), wanted) for fold in (*range(FOLDS), WHOLE)]
-    # Side by side, a thread each: one fit alone does not fill the processor. BLAS threads of its own would only wait.
-    with ThreadPoolExecutor(os.cpu_count()) as pool, threadpool_limits(1, "blas"):
+    # Side by side, a thread each: one fit alone does not fill the processor.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         for rung in range(best.rung, len(STRENGTHS)):
             *of_folds, whole = pool.map(lambda part, c=STRENGTHS[rung]: part.fitted(c), parts)
             scores = _out_of_fold(matrix, folds, of_folds)
