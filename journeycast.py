@@ -34,6 +34,7 @@ EXTRAS = {
         "optuna",
         "pandas",
         "psutil",
+        "py3langid",
         "sentence_transformers",
         "sklearn",
         "threadpoolctl",
