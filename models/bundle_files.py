@@ -9,7 +9,7 @@ from pathlib import Path
 
 from features.errors import BadEnvironment, BadUsage
 
-FORMAT = 3  # raised whenever an older program could not read what is written
+FORMAT = 4  # raised whenever an older program could not read what is written
 MANIFEST = "manifest.json"
 ALWAYS = ("arrays.safetensors", "model.json")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from features.aggregate import Float32s
 from features.event_log import Bools, Floats, Int64s
 from features.rows import FeatureRows
 from models.calibration import softmax
@@ -22,10 +24,11 @@ class StageModel:
     """Trees over the feature rows that start from what the text heads say, one class for each stage seen in training.
 
     `classes` holds the journey's index of each class, rising, and `shares` how common each is: the answer where nothing
-    is known of a customer. `trees` is None when training saw a single stage. `start` holds the factor of each text head
-    in what the trees start from; `line` says anew what the features tell, from their ranks; `blend` holds the factors
-    of the trees, of the start and of the line in the calibrated score. `decision` weighs the probabilities when one
-    stage is to be named.
+    is known of a customer. A text head says how likely each class but the first, or one beyond it, is reached; `line`
+    how likely each class is, by the ranks of the features. `trees` is None when training saw a single stage; they look
+    at the features and at the answers of heads and line. `start` holds the factor of each text head in what the trees
+    start from; `blend` those of the trees, of the start and of the line in the calibrated score. `decision` weighs the
+    probabilities when one stage is to be named.
     """
 
     n_stages: int
@@ -45,9 +48,11 @@ class StageModel:
         result = np.zeros((len(rows.features), self.n_stages))
         result[:, self.classes] = self.shares
         if self.trees is not None:
-            begun = self._begun(rows)
-            ranked = np.zeros(begun.shape) if self.line is None else self.line.log_odds(rows.features)
-            learnt = class_probabilities(np.stack([self.trees.raw_scores(rows.features), begun, ranked]), self.blend)
+            said, ranked = self._said(rows), [] if self.line is None else [self.line.log_odds(rows.features)]
+            grown = self.trees.raw_scores(beside_answers(rows.features, said + ranked))
+            begun = weighed_sum(class_scores(said, grown.shape), self.start)
+            placed = ranked[0] if ranked else np.zeros(grown.shape)
+            learnt = class_probabilities(np.stack([grown, begun, placed]), self.blend)
             result[:, self.classes] = np.where(nothing_known[:, None], self.shares, learnt)
         return result
 
@@ -71,14 +76,34 @@ class StageModel:
         plausible: Bools = (probabilities >= least) | always_plausible(probabilities, decided)
         return plausible
 
-    def _begun(self, rows: FeatureRows) -> Floats:
+    def _said(self, rows: FeatureRows) -> list[Floats]:
         answers = []
         if self.text_head is not None and rows.pools is not None:
             answers.append(self.text_head.log_odds(rows.pools))
         if self.phrase_head is not None and rows.phrases is not None:
             answers.append(self.phrase_head.log_odds(rows.phrases))
-        nothing = np.zeros((len(rows.features), len(self.classes)))
-        return weighed_sum(np.array(answers).reshape(len(answers), *nothing.shape), self.start)
+        return answers
+
+
+def class_scores(said: Sequence[Floats], shape: tuple[int, ...]) -> Floats:
+    """What each text head says, as scores of the classes. Shape (heads, rows, classes); `shape` is that of one head.
+
+    A head says, in shape (rows, classes - 1), the log-odds that each class but the first, or one beyond it, is reached.
+    Their sum up to a class is the logarithm, but for what all classes share, of the probability that the boundaries up
+    to that class are passed and no other, were each passed by chances of its own. How much the boundaries have in
+    common is left to the factor of the head.
+
+    Source: Frank and Hall, "A simple approach to ordinal classification" (2001), for a binary model of each boundary.
+    """
+    scores = np.zeros((len(said), *shape))
+    for head, reached in enumerate(said):
+        scores[head, :, 1:] = np.cumsum(reached, axis=1)
+    return scores
+
+
+def beside_answers(features: Float32s, answers: Sequence[Floats]) -> Float32s:
+    """What the trees look at: the features, then the answers of text heads and line. Shape (rows, columns)."""
+    return np.hstack([features, *(answer.astype(np.float32) for answer in answers)])
 
 
 def always_plausible(probabilities: Floats, decided: Int64s) -> Bools:

@@ -11,7 +11,15 @@ from features.event_log import Floats, Int64s
 from features.rows import FeatureRows
 from models.calibration import fit_class_blend
 from models.intervals import fit_stage_thresholds
-from models.stage import COVERAGE, StageModel, always_plausible, class_probabilities, weighed_sum
+from models.stage import (
+    COVERAGE,
+    StageModel,
+    always_plausible,
+    beside_answers,
+    class_probabilities,
+    class_scores,
+    weighed_sum,
+)
 from training.boosting import Parameters, grow, out_of_fold, telling_columns
 from training.decision import learn_decision
 from training.progress import Report
@@ -56,23 +64,25 @@ def fit_stage(
     coded = np.where(known, np.searchsorted(classes, stage), -1).astype(np.int8)
     truth = coded[known].astype(np.int64)
     report("Learning what words tell of the stage", 0, 1)
-    wanted = coded[:, None] == np.arange(len(classes))
-    heads = learn_text_heads(rows, known, wanted, folds)
-    answers = np.array(heads.out_of_fold).reshape(len(heads.out_of_fold), len(coded), len(classes))
-    start = fit_class_blend(answers[:, known], truth) if len(answers) else NONE
-    begun = weighed_sum(answers, start)
+    is_class, reached = coded[:, None] == np.arange(len(classes)), coded[:, None] >= np.arange(1, len(classes))
+    heads = learn_text_heads(rows, known, reached, folds)
+    said = class_scores(heads.out_of_fold, is_class.shape)
+    start = fit_class_blend(said[:, known], truth) if len(said) else NONE
+    begun = weighed_sum(said, start)
     report("Learning what words tell of the stage", 1, 1)
     report("Fitting the stage", 0, 1)
-    columns = telling_columns(rows.features[known])
-    parameters = {**choice.over(TREES), "num_class": len(classes)}
-    line = learn_rank_line(rows.features, columns, known, wanted, folds)
+    telling = telling_columns(rows.features[known])
+    line = learn_rank_line(rows.features, telling, known, is_class, folds)
     ranked = np.zeros(begun.shape) if line is None else line[1]
-    raw = out_of_fold(rows.features, coded, begun, columns, folds, parameters, ROUNDS, seed)
+    seen = beside_answers(rows.features, [*heads.out_of_fold, *([] if line is None else [ranked])])
+    columns = np.append(telling, np.arange(rows.features.shape[1], seen.shape[1]))
+    parameters = {**choice.over(TREES), "num_class": len(classes)}
+    raw = out_of_fold(seen, coded, begun, columns, folds, parameters, ROUNDS, seed)
     scores = [np.stack([of_rounds - begun, begun, ranked])[:, known] for of_rounds in raw]
     blends = [fit_class_blend(of_rounds, truth) for of_rounds in scores]
     probabilities = [class_probabilities(of_rounds, blend) for of_rounds, blend in zip(scores, blends, strict=True)]
     best = int(np.argmin([_log_loss(p, truth) for p in probabilities]))
-    trees = grow(rows.features, coded, begun, columns, parameters, ROUNDS[best], seed)
+    trees = grow(seen, coded, begun, columns, parameters, ROUNDS[best], seed)
     decision = learn_decision(probabilities[best], truth, seed)
     decided = (probabilities[best] * decision).argmax(axis=1).astype(np.int64)
     is_named = always_plausible(probabilities[best], decided)

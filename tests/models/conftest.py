@@ -28,9 +28,9 @@ from models.linear_head import LinearHead
 from models.phrase_head import PhraseHead
 from models.rank_line import RankLine
 from models.reliability import learn_usual_range
-from models.stage import StageModel
+from models.stage import StageModel, beside_answers
 from models.trees import Trees
-from training.boosting import grow, telling_columns
+from training.boosting import Codes, grow, telling_columns
 from training.rank_lines import rank_grid
 
 DIMENSION = 8
@@ -97,22 +97,9 @@ def model(reader: Reader, log: EventLog, rows: tuple[Int64s, Int64s], asked: Ask
             (spoke, Blend((0.5, 0.2), 0.1), None, Blend((0.8, 0.8, 0.0), -1.1)),
         ]
     )
-    of_stage = SMALL | {"objective": "multiclass", "num_class": 4}
     return JourneyModel(
         reader=reader,
-        stage=StageModel(
-            n_stages=4,
-            classes=np.arange(4),
-            shares=np.array([0.4, 0.3, 0.2, 0.1]),
-            trees=grow(asked.stage.features, stage, np.zeros((len(stage), 4)), columns, of_stage, 6, 0),
-            line=line_of(asked.stage.features, telling_columns(asked.stage.features), outputs=4),
-            start=np.array([1.0, 0.5]),
-            blend=np.array([0.8, 0.8, 0.5]),
-            decision=np.array([1.0, 2.0, 3.0, 4.0]),
-            thresholds=np.array([0.3, 0.1, 0.2, 0.25]),
-            text_head=head(outputs=4),
-            phrase_head=phrase_head(4, asked.stage),
-        ),
+        stage=stage_model(asked.stage, stage),
         conversion=ConversionModel(
             horizons_days=(30, 90),
             hazards=hazards,
@@ -124,6 +111,28 @@ def model(reader: Reader, log: EventLog, rows: tuple[Int64s, Int64s], asked: Ask
         ),
         usual=learn_usual_range(features, columns, np.zeros(len(features), dtype=np.int64)),
         about={"seed": 3, "quality": {"conversion_30d/roc_auc": 0.75}},
+    )
+
+
+def stage_model(rows: FeatureRows, stage: Codes) -> StageModel:
+    """Four stages, with text heads and a line of arbitrary weights, at whose answers the trees look as well."""
+    text, phrases = head(outputs=3), phrase_head(3, rows)
+    line = line_of(rows.features, telling_columns(rows.features), outputs=4)
+    said = [text.log_odds(rows.pools), phrases.log_odds(rows.phrases)]
+    seen = beside_answers(rows.features, [*said, line.log_odds(rows.features)])
+    parameters = SMALL | {"objective": "multiclass", "num_class": 4}
+    return StageModel(
+        n_stages=4,
+        classes=np.arange(4),
+        shares=np.array([0.4, 0.3, 0.2, 0.1]),
+        trees=grow(seen, stage, np.zeros((len(stage), 4)), telling_columns(seen), parameters, 6, 0),
+        line=line,
+        start=np.array([1.0, 0.5]),
+        blend=np.array([0.8, 0.8, 0.5]),
+        decision=np.array([1.0, 2.0, 3.0, 4.0]),
+        thresholds=np.array([0.3, 0.1, 0.2, 0.25]),
+        text_head=text,
+        phrase_head=phrases,
     )
 
 

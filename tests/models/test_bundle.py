@@ -356,7 +356,7 @@ def test_the_format_that_was_found_is_told(copied: Path) -> None:
     manifest = json.loads((copied / "manifest.json").read_text())
     (copied / "manifest.json").write_bytes(manifest_bytes(manifest | {"format": 1}))
 
-    assert refusal(copied).faults == (f"{copied}: format 1 found, 3 expected; restore or retrain the bundle",)
+    assert refusal(copied).faults == (f"{copied}: format 1 found, 4 expected; restore or retrain the bundle",)
 
 
 @pytest.mark.parametrize(

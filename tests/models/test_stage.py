@@ -11,7 +11,8 @@ from scipy.special import softmax
 from features.rows import FeatureRows
 from models.journey_model import Asked, JourneyModel
 from models.linear_head import LinearHead
-from models.stage import StageModel, class_probabilities
+from models.stage import StageModel, beside_answers, class_probabilities, class_scores
+from models.trees import Trees
 
 NO_TREES = StageModel(
     n_stages=4,
@@ -69,20 +70,45 @@ def test_a_rare_stage_is_named_before_it_is_the_likeliest_unless_nothing_is_know
     assert NO_TREES.decided(probabilities, np.array([False, False, True])).tolist() == [3, 1, 1]
 
 
+def test_a_class_scores_what_is_passed_on_the_way_to_it() -> None:
+    """Boundaries are passed by chances of 2/3 and 1/4, each its own; to pass the second alone is no class."""
+    reached = np.log([[2.0, 1 / 3], [1.0, 1.0]])
+    one, other = class_scores([reached, -reached], (2, 3))
+
+    assert one == pytest.approx(np.log([[1.0, 2.0, 2 / 3], [1.0, 1.0, 1.0]]))
+    assert other == pytest.approx(-one)
+    assert softmax(one, axis=1)[0] == pytest.approx(np.array([1 / 3 * 3 / 4, 2 / 3 * 3 / 4, 2 / 3 * 1 / 4]) * 12 / 11)
+    assert class_scores([], (2, 3)).shape == (0, 2, 3)
+
+
+def test_trees_look_at_the_answers_behind_the_features() -> None:
+    features = np.array([[1.0, 2.0], [3.0, np.nan]], dtype=np.float32)
+    seen = beside_answers(features, [np.array([[0.5], [0.25]]), np.array([[7.0], [8.0]])])
+
+    assert seen.dtype == np.float32
+    assert np.array_equal(seen, [[1.0, 2.0, 0.5, 7.0], [3.0, np.nan, 0.25, 8.0]], equal_nan=True)
+    assert beside_answers(features, []).shape == (2, 2)
+
+
 def test_words_trees_and_line_are_added(model: JourneyModel, asked: Asked) -> None:
     rows, heard = asked.stage, np.zeros(len(asked.stage.features), dtype=np.bool_)
     with_words = model.stage.probabilities(rows, heard)
-    trees = model.stage.trees.raw_scores(rows.features)
-    words = model.stage.text_head.log_odds(rows.pools) + 0.5 * model.stage.phrase_head.log_odds(rows.phrases)
+    said = [model.stage.text_head.log_odds(rows.pools), model.stage.phrase_head.log_odds(rows.phrases)]
     line = model.stage.line.log_odds(rows.features)
+    trees = model.stage.trees.raw_scores(np.hstack([rows.features, *said, line]).astype(np.float32))
+    words = class_scores(said, trees.shape)[0] + 0.5 * class_scores(said, trees.shape)[1]
 
     assert with_words == pytest.approx(softmax(0.8 * trees + 0.8 * words + 0.5 * line, axis=1))
-    lineless = replace(model.stage, line=None).probabilities(rows, heard)
-    assert lineless == pytest.approx(softmax(0.8 * trees + 0.8 * words, axis=1))
-    silent = replace(model.stage, text_head=None, phrase_head=None, start=np.zeros(0))
-    without = silent.probabilities(rows, heard)
-    assert without == pytest.approx(softmax(0.8 * trees + 0.5 * line, axis=1))
-    assert np.abs(with_words - without).max() > 0.1
+    assert np.abs(with_words - softmax(0.8 * trees + 0.5 * line, axis=1)).max() > 0.1
+
+
+def test_without_words_and_line_trees_look_at_the_features_alone(model: JourneyModel, asked: Asked) -> None:
+    rows, heard = asked.stage, np.zeros(len(asked.stage.features), dtype=np.bool_)
+    columns = np.arange(len(model.stage.trees.columns))
+    alone = Trees(model.stage.trees.text, columns)
+    silent = replace(model.stage, trees=alone, line=None, text_head=None, phrase_head=None, start=np.zeros(0))
+
+    assert silent.probabilities(rows, heard) == pytest.approx(softmax(0.8 * alone.raw_scores(rows.features), axis=1))
 
 
 def test_trees_put_their_classes_at_the_journeys_places(model: JourneyModel, asked: Asked) -> None:
@@ -104,7 +130,7 @@ def test_of_whom_nothing_is_known_the_shares_are_said(model: JourneyModel, asked
 
 @pytest.mark.parametrize("factor", [0.05, 1.0, 20.0])
 def test_probabilities_sum_to_one(model: JourneyModel, asked: Asked, factor: float) -> None:
-    shouting = LinearHead(np.full((4, 24), 30.0) * np.arange(4)[:, None], np.zeros(4), np.zeros(4))
+    shouting = LinearHead(np.full((3, 24), 30.0) * np.arange(1, 4)[:, None], np.zeros(3), np.zeros(3))
     extreme = replace(model.stage, blend=np.array([factor, factor, factor]), text_head=shouting)
     probabilities = extreme.probabilities(asked.stage, np.zeros(len(asked.stage.features), dtype=np.bool_))
 

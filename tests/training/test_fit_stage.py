@@ -10,7 +10,7 @@ from sklearn.metrics import log_loss
 
 from features.rows import FeatureRows
 from models.journey_model import JourneyModel
-from models.stage import StageModel
+from models.stage import StageModel, class_scores
 from training import fit_stage as module
 from training.fit_stage import fit_stage
 from training.progress import silent
@@ -96,7 +96,8 @@ def test_the_number_of_rounds_is_the_one_that_does_best_on_others(monkeypatch: p
         return fitted_on(rows, stage).trees.text
 
     rows = rows_of(600)
-    told, untold = stages_of(rows.features), np.random.default_rng(26).integers(0, 3, 600).astype(np.int8)
+    told = stages_of(2 * np.abs(rows.features) - 1)  # by what no line tells
+    untold = np.random.default_rng(26).integers(0, 3, 600).astype(np.int8)
     assert trees(rows, told, (1, 20)) == trees(rows, told, (20,)) != trees(rows, told, (1,))
     assert trees(rows, untold, (1, 20)) == trees(rows, untold, (1,))
 
@@ -120,7 +121,7 @@ def test_words_tell_of_the_stage() -> None:
     stage = stages_of(told.pools)
     with_words, without = fitted_on(told, stage), fitted_on(untold, stage)
 
-    assert with_words.text_head.weights.shape == (3, 3)
+    assert with_words.text_head.weights.shape == (2, 3)
     assert without.text_head is None
     loss = {
         name: log_loss(stage, probabilities(model, rows)[:, [1, 2, 4]])
@@ -144,6 +145,26 @@ def test_a_line_on_ranks_tells_what_few_trees_cannot() -> None:
     assert model.line.head.weights.shape == (3, 5)
     assert model.blend.shape == (3,)
     assert loss["line"] < loss["none"] - 0.2
+
+
+def test_trees_look_at_what_words_and_line_say() -> None:
+    """Behind the five features: two boundaries by the words, three stages by the line."""
+    rows = rows_of(800, dimension=3)
+    silent = rows_of(800)
+    stage = stages_of(rows.pools)
+
+    assert fitted_on(rows, stage).trees.columns.tolist() == list(range(10))
+    assert fitted_on(silent, stage).trees.columns.tolist() == list(range(8))
+
+
+def test_words_of_a_stage_between_two_others_are_understood() -> None:
+    """Of three stages along one line no line separates the middle one; the boundaries on both sides do."""
+    told = rows_of(800, dimension=1)
+    stage = np.digitize(told.pools[:, 0], [-0.7, 0.7]).astype(np.int8)
+    model = fitted_on(FeatureRows(np.zeros((800, 1), dtype=np.float32), told.pools, None), stage, n_stages=3)
+    scores = class_scores([model.text_head.log_odds(told.pools)], (800, 3))[0]
+
+    assert (scores.argmax(axis=1) == stage).mean() > 0.9
 
 
 def test_where_too_few_spoke_words_are_not_read() -> None:
