@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +43,6 @@ class _Output:
     line: _Line
     log_odds: Floats
     loss: float = np.inf
-    rung: int = 0  # of STRENGTHS
     is_unit: bool = False
 
 
@@ -67,8 +66,8 @@ def learn_phrase_head(rows: PhraseRows, known: Bools, wanted: Bools, folds: Code
     usual = usual_log_odds(wanted[usable])
     outputs = [_Output(_Line(np.zeros(rows.width), base), np.full(len(rows), base)) for base in usual]
     for k in np.flatnonzero(telling):
-        outputs[k] = _climb(as_weighed, folds, usable, wanted[:, k], outputs[k])
-        outputs[k] = _climb(at_unit_length, folds, usable, wanted[:, k], outputs[k], is_unit=True)
+        one, other = (_climb(matrix, folds, usable, wanted[:, k]) for matrix in (as_weighed, at_unit_length))
+        outputs[k] = one if one.loss <= other.loss else replace(other, is_unit=True)
     silent = usual_log_odds(wanted[known & ~said])
     weights, intercepts = (np.array([getattr(of.line, name) for of in outputs]) for name in ("weights", "intercept"))
     log_odds = np.stack([of.log_odds for of in outputs], axis=1)
@@ -89,24 +88,25 @@ def _unit_values(rows: PhraseRows) -> Float32s:
     return values
 
 
-def _climb(
-    matrix: csr_matrix, folds: Codes, usable: Bools, wanted: Bools, best: _Output, is_unit: bool = False
-) -> _Output:
+def _climb(matrix: csr_matrix, folds: Codes, usable: Bools, wanted: Bools) -> _Output:
     """The strength whose heads, put on the log-odds scale, have the least log loss on persons they never saw.
 
-    Strengths rise from that of `best` so far, until one is no better: the stronger a fit, the longer it takes.
+    Strengths rise until one is no better than the one before: the stronger a fit, the longer it takes. Each fit goes on
+    from the one before; to begin higher up is no quicker, and ends elsewhere.
     """
     parts = [_Part(matrix, usable & (folds != fold), wanted) for fold in (*range(FOLDS), WHOLE)]
+    best, least = None, np.inf
     # Side by side, a thread each: one fit alone does not fill the processor.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for rung in range(best.rung, len(STRENGTHS)):
-            *of_folds, whole = pool.map(lambda part, c=STRENGTHS[rung]: part.fitted(c), parts)
+        for strength in STRENGTHS:
+            *of_folds, whole = pool.map(lambda part, c=strength: part.fitted(c), parts)
             scores = _out_of_fold(matrix, folds, of_folds)
             sigmoid = fit_sigmoid(scores[usable], wanted[usable])
             log_odds = sigmoid.log_odds(scores)
-            if (loss := _log_loss(log_odds[usable], wanted[usable])) >= best.loss:
+            if (loss := _log_loss(log_odds[usable], wanted[usable])) >= least:
                 break
-            best = _Output(_scaled(whole, sigmoid), log_odds, loss, rung, is_unit)
+            best, least = _Output(_scaled(whole, sigmoid), log_odds, loss), loss
+    assert best is not None  # the first is better than none
     return best
 
 
