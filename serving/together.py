@@ -44,9 +44,9 @@ class Together(Generic[Scorer, Asked, Row]):
 
     async def _answer(self) -> None:
         try:
-            for _ in range(_ROUNDS):
-                await asyncio.sleep(0)
             while self._waiting:
+                for _ in range(_ROUNDS):
+                    await asyncio.sleep(0)
                 await self._answer_all(self._next())
         finally:
             self._answering = None
