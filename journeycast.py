@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib.metadata
 import signal
@@ -104,6 +105,8 @@ def main() -> None:
     """Run the command line; a fault ends it with its message and exit code, never with a trace."""
     # As Ctrl-C does: temporary folders go, and a run in MLflow does not stay RUNNING.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # Else Python goes through every object of every library once more before it ends: half a second.
+    atexit.register(gc.freeze)
     try:
         app(prog_name="journeycast")
     except Fault as fault:
@@ -117,8 +120,6 @@ def main() -> None:
         _end(BadEnvironment("missing_extra", f"{error.name} is not installed; install journeycast[{extra}]"))
     except OSError as error:
         _end(BadEnvironment("system_refused", f"{error.filename or 'the system'}: {error.strerror or error}"))
-    finally:
-        gc.freeze()  # else Python goes through every object of every library once more before it ends: half a second
 
 
 def _end(fault: Fault) -> None:

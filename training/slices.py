@@ -45,7 +45,7 @@ def language_of(text: str) -> str:
     """The language of a text by its ISO 639 code; `und` where it is in doubt."""
     if len(text) < LEAST_CHARACTERS:
         return UNKNOWN_LANGUAGE
-    code, chance = _identifier().classify(text[-MOST_CHARACTERS:])
+    code, chance = _identifier().classify(text)
     return str(code) if chance >= SURE else UNKNOWN_LANGUAGE
 
 
@@ -65,7 +65,7 @@ def _channel_and_tenure(past: EventLog, rows: LabelledRows) -> tuple[np.ndarray,
 
 
 def _said(past: EventLog) -> list[str]:
-    """What each customer has written, one text a row."""
+    """The latest of what each customer has written, one text a row."""
     own = np.where(past.is_company, NONE, past.text)
     of_rows = [own[start:stop] for start, stop in zip(past.offsets[:-1], past.offsets[1:], strict=True)]
-    return [" ".join(past.texts[text] for text in texts[texts >= 0]) for texts in of_rows]
+    return [" ".join(past.texts[text] for text in texts[texts >= 0])[-MOST_CHARACTERS:] for texts in of_rows]
