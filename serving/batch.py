@@ -10,6 +10,7 @@ import polars as pl
 
 from features.event_log import EventLog, Int64s
 from features.touchpoints import TOUCHPOINT_TYPES, drop_duplicates
+from serving.score_frame import frame_of
 from serving.scorer import Scorer
 
 ROWS_AT_A_TIME = 5_000  # a row may have a thousand features and more
@@ -32,7 +33,7 @@ def score_deduplicated(
     """`score_partition` of touchpoints as `drop_duplicates` leaves them: each once, sorted by customer and time."""
     by_customer = _by_customer(touchpoints, asked)
     scored = [
-        scorer.score(piece.log, piece.customer_ids, piece.customer, piece.as_of_us, reasons).frame()
+        frame_of(scorer.score(piece.log, piece.customer_ids, piece.customer, piece.as_of_us, reasons))
         for piece in _pieces(touchpoints, by_customer)
     ]
     return pl.concat(scored)[by_customer["place"].arg_sort()]

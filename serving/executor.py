@@ -28,8 +28,8 @@ from serving.batch import score_deduplicated, texts_to_embed
 from serving.feature_rows import SCORERS, Seen
 from serving.mixed_rows import Kind, counted, fault_row, from_batch, mixed_rows, to_batches
 from serving.score_file import as_text, with_times_as_text
+from serving.score_frame import UTC_US
 from serving.scorer import Scorer
-from serving.scores import UTC_US
 from serving.shipment import check_code
 
 MOST_ROWS, MOST_BYTES = 100_000, 64 * 10**6  # worked on at once, but for a customer who alone has more

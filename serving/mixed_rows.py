@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from features.errors import BadData, BadEnvironment, BadUsage, Fault
 from features.touchpoints import TOUCHPOINT_TYPES
-from serving.scores import REASONS, SETS, UTC_US
+from serving.score_frame import REASONS, SETS, UTC_US
 
 NO_PANDAS = "PySpark does not yet fully support pandas"  # says Spark 4.3, of frames of pandas, which are not used here
 FAULTS: dict[str, type[Fault]] = {kind.__name__: kind for kind in (BadUsage, BadData, BadEnvironment)}

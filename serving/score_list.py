@@ -33,10 +33,10 @@ from serving.partitions import (
     read_partition,
 )
 from serving.score_file import check_output, write_scores
+from serving.score_frame import UTC_US
 from serving.score_manifest import file_sha256, manifest_of, manifest_path, read_manifest
 from serving.scored_parts import Part, in_order, score_part
 from serving.scorer import Scorer
-from serving.scores import UTC_US
 from serving.work_folder import WorkFolder, fingerprint, work_folder
 
 MOST_PARTITION_BYTES = 64 * 10**6  # what a kill may cost; larger partitions are no faster

@@ -1,4 +1,4 @@
-"""Scores as columns: a list takes them as a frame, the endpoint as rows, and both hold the same numbers."""
+"""Scores as columns: the endpoint takes them as rows, `serving.score_frame` makes a list's frame of the same."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from features.event_log import Bools, Floats, Int64s, from_us
-
-UTC_US = pl.Datetime("us", "UTC")
-SETS = pl.List(pl.String)
-REASONS = pl.List(pl.Struct({"feature": pl.String, "value": pl.Float64, "effect": pl.Float64, "event_id": pl.String}))
 
 
 class Codes(NamedTuple):
@@ -26,10 +21,6 @@ class Codes(NamedTuple):
     def to_list(self) -> list[Any]:
         words = [*self.words, None]
         return [words[code] for code in self.codes.tolist()]
-
-    def to_series(self, kind: Any) -> pl.Series:
-        words = pl.Series([*self.words, None], dtype=kind)
-        return words.gather(np.where(self.codes < 0, len(self.words), self.codes))
 
 
 class Numbers(NamedTuple):
@@ -44,9 +35,6 @@ class Numbers(NamedTuple):
             numbers[row] = None
         return numbers
 
-    def to_series(self, kind: Any) -> pl.Series:
-        return pl.Series(self.values, dtype=kind).set(pl.Series(self.is_null), None)
-
 
 class Moments(NamedTuple):
     """UTC microseconds since the epoch."""
@@ -56,9 +44,6 @@ class Moments(NamedTuple):
     def to_list(self) -> list[Any]:
         return [from_us(moment) for moment in self.us]
 
-    def to_series(self, kind: Any) -> pl.Series:
-        return pl.Series(self.us).cast(kind)
-
 
 class Listed(NamedTuple):
     """Anything else, a Python object a row."""
@@ -67,9 +52,6 @@ class Listed(NamedTuple):
 
     def to_list(self) -> list[Any]:
         return self.values
-
-    def to_series(self, kind: Any) -> pl.Series:
-        return pl.Series(self.values, dtype=kind)
 
 
 Column = Codes | Numbers | Moments | Listed
@@ -85,15 +67,6 @@ class Scores:
         """One dictionary a row."""
         columns = [column.to_list() for column in self.columns.values()]
         return [dict(zip(self.columns, row, strict=True)) for row in zip(*columns, strict=True)]
-
-    def frame(self) -> pl.DataFrame:
-        """One row a row, with the types that files of scores have."""
-        types: dict[str, Any] = {"as_of": UTC_US, "plausible_stages": SETS, "reasons": REASONS}
-        series = [
-            column.to_series(types.get(name, pl.Float64 if isinstance(column, Numbers) else pl.String)).alias(name)
-            for name, column in self.columns.items()
-        ]
-        return pl.DataFrame(series)
 
 
 def sets_of(words: Sequence[str], is_in: Bools) -> Codes:

@@ -40,8 +40,8 @@ from serving.feature_rows import FeatureScorer
 from serving.hadoop_file import HadoopFile, full_address
 from serving.mixed_rows import NO_PANDAS, ROWS, Kind, mapped
 from serving.score_file import ENDINGS
+from serving.score_frame import UTC_US
 from serving.scorer import Scorer
-from serving.scores import UTC_US
 
 PARTITION_BYTES = 256 * 10**6  # of touchpoints as Spark holds them; a task works on a part of that at a time
 BYTES_A_FILE_BYTE = 6

@@ -9,6 +9,7 @@ import pytest
 from features.event_log import EventLog
 from models.bundle import Bundle, load_bundle
 from models.score_columns import Column, score_columns
+from serving.score_frame import frame_of
 from serving.scorer import Scorer
 
 KINDS = {"string": (pl.String, pl.List(pl.String)), "datetime": (pl.Datetime("us", "UTC"),), "double": (pl.Float64,)}
@@ -18,7 +19,7 @@ def of_bundle(bundle: Bundle) -> dict[str, Column]:
     """The columns promised, after a look at those that a customer without touchpoints is given."""
     scorer = Scorer(bundle, None)
     log = EventLog.from_records([("a", [])])
-    frame = scorer.score(log, ["a"], log.customer_rows(["a"]), log.offsets[:1]).frame()
+    frame = frame_of(scorer.score(log, ["a"], log.customer_rows(["a"]), log.offsets[:1]))
     promised = score_columns(bundle.model)
     assert frame.columns == list(promised)
     assert all(frame.schema[name] in KINDS[column.kind] for name, column in promised.items())

@@ -10,8 +10,8 @@ import pytest
 from features.touchpoints import TOUCHPOINT_TYPES
 from serving import batch
 from serving.batch import no_touchpoints, score_partition
+from serving.score_frame import REASONS, UTC_US
 from serving.scorer import Scorer
-from serving.scores import REASONS, UTC_US
 
 AS_OF = datetime(2026, 1, 20, tzinfo=UTC)
 SCHEMA = {

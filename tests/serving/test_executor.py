@@ -17,8 +17,8 @@ from serving import executor, shipment
 from serving.batch import score_partition
 from serving.executor import Asked, Shipped
 from serving.mixed_rows import Kind, from_batch, mixed_rows, raise_faults, to_batches
+from serving.score_frame import UTC_US
 from serving.scorer import Scorer
-from serving.scores import UTC_US
 
 AS_OF = datetime(2026, 1, 20, tzinfo=UTC)
 EVERYBODY = Asked(to_us(AS_OF), reasons=True, ending=".parquet")

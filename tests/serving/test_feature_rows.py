@@ -12,8 +12,8 @@ from models.bundle import load_bundle
 from serving.batch import no_touchpoints, score_partition
 from serving.feature_rows import SCORERS, FeatureScorer, Seen
 from serving.schemas import Touchpoint
+from serving.score_frame import UTC_US, frame_of
 from serving.scorer import Scorer
-from serving.scores import UTC_US
 
 AS_OF = datetime(2026, 1, 20, tzinfo=UTC)
 VISITS = [Touchpoint(datetime(2026, 1, day, tzinfo=UTC), "web", "visited") for day in (2, 5)]
@@ -22,7 +22,7 @@ VISITS = [Touchpoint(datetime(2026, 1, day, tzinfo=UTC), "web", "visited") for d
 def test_each_feature_is_a_column_and_what_is_not_known_is_null(plain_bundle: Path) -> None:
     log = EventLog.from_records([("known", VISITS)])
     customer, as_of_us = np.array([0, -1]), np.array([to_us(AS_OF)] * 2)
-    rows = FeatureScorer.load(plain_bundle).score(log, ["known", "stranger"], customer, as_of_us).frame()
+    rows = frame_of(FeatureScorer.load(plain_bundle).score(log, ["known", "stranger"], customer, as_of_us))
     catalog = load_bundle(plain_bundle).model.reader.catalog
     assert rows.columns == ["customer_id", "as_of", *(feature.name for feature in catalog)]
     assert rows["any touchpoint: times ever"].to_list() == [2.0, 0.0]
@@ -33,7 +33,7 @@ def test_each_feature_is_a_column_and_what_is_not_known_is_null(plain_bundle: Pa
 def test_the_features_are_those_of_the_model_that_sees_them(plain_bundle: Path, seen_by: Seen) -> None:
     log = EventLog.from_records([("known", VISITS)])
     customer, as_of_us = np.array([0]), np.array([to_us(AS_OF)])
-    rows = SCORERS[seen_by].load(plain_bundle).score(log, ["known"], customer, as_of_us).frame()
+    rows = frame_of(SCORERS[seen_by].load(plain_bundle).score(log, ["known"], customer, as_of_us))
     asked = load_bundle(plain_bundle).model.reader.read(log, customer, as_of_us, None)
     expected = (asked.conversion if seen_by == "conversion" else asked.stage).features[0]
     np.testing.assert_array_equal(rows.drop("customer_id", "as_of").to_numpy()[0].astype(float), expected)

@@ -10,7 +10,7 @@ import pytest
 
 from features.errors import BadUsage
 from serving.score_file import check_output, write_scores
-from serving.scores import REASONS
+from serving.score_frame import REASONS
 
 AS_OF = datetime(2026, 1, 20, tzinfo=UTC)
 SCHEMA = {

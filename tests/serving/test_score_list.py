@@ -21,9 +21,9 @@ from features.event_log import to_us
 from features.touchpoints import TOUCHPOINT_TYPES
 from serving import partitions, score_list, scored_parts
 from serving.batch import score_partition
+from serving.score_frame import UTC_US
 from serving.score_list import Order
 from serving.scorer import Scorer
-from serving.scores import UTC_US
 
 ROOT = Path(__file__).parents[2]
 AS_OF = datetime(2026, 1, 20, tzinfo=UTC)

@@ -29,9 +29,9 @@ from features.touchpoints import TOUCHPOINT_TYPES, drop_duplicates
 from serving.cluster_list import ClusterOrder
 from serving.feature_rows import FeatureScorer
 from serving.schemas import Touchpoint
+from serving.score_frame import UTC_US
 from serving.score_list import Order, score_list
 from serving.scorer import Scorer
-from serving.scores import UTC_US
 
 if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
     pytest.skip("Spark needs Java, and there is none on this machine", allow_module_level=True)
