@@ -296,12 +296,9 @@ def promote(
     rollback: Annotated[bool, typer.Option("--rollback", help="Give the place back to the former champion.")] = False,
 ) -> None:
     """Judge challenger and champion on the same rows; the better one serves. Exit code 0 promoted, 1 not promoted."""
-    from features.inputs import read_log, read_recorded
     from training import tracking
     from training.gate_rule import Rule
-    from training.label_source import labelled_rows
-    from training.promote import Contender, in_words, judge_at_gate
-    from training.retrain import settle
+    from training.promote import run_promotion
 
     if rollback:
         left, back = tracking.roll_back()
@@ -309,23 +306,10 @@ def promote(
         return
     if challenger is None or not touchpoints:
         raise BadUsage("nothing_to_judge_on", "give --challenger models:/journeycast/VERSION and --touchpoints")
-    version, held_by = tracking.registered_version(challenger), tracking.registered_version(champion)
-    if version is None or held_by is None:
-        missing = challenger if version is None else champion
-        raise BadUsage("no_model", f"{missing} was not found; register one with journeycast train --register")
-    one, other = (
-        Contender.open(tracking.download_bundle(tracking.version_reference(name))) for name in (version, held_by)
-    )
-    frame, rejects, tell = one.model.reader.journey, f"{tracking.REGISTERED_MODEL}-{version}", reporter.say
-    recorded = read_recorded(stage_history, frame, max_reject_share, f"{rejects}.stages.rejects.csv", tell)
-    log = read_log(touchpoints, max_reject_share, f"{rejects}.rejects.csv", recorded, tell, until=datetime.now(UTC))
-    rows = labelled_rows(frame, log, labels, split, max_reject_share, f"{rejects}.labels.rejects.csv", tell)
-    comparison, decision = judge_at_gate(one, other, log, rows, seed, Rule(stale_after_days=stale_after_days))
-    why = in_words(comparison, decision)
-    settle(version, why, decision.is_promoted)
-    for line in why:
-        reporter.say(line)
-    sys.exit(0 if decision.is_promoted else NOT_PROMOTED)
+    asked = _judging(touchpoints, labels, split, seed, max_reject_share, stage_history)
+    now = partial(datetime.now, UTC)
+    is_promoted = run_promotion(challenger, champion, asked, Rule(stale_after_days=stale_after_days), now, reporter.say)
+    sys.exit(0 if is_promoted else NOT_PROMOTED)
 
 
 @app.command()
@@ -342,41 +326,28 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Judge a bundle on labelled rows, beside prevalence and recency."""
-    import json
-
-    from features.inputs import read_log, read_recorded
-    from models.bundle import load_bundle
-    from training.evaluate import is_stage_judged, judge_model
-    from training.findings import Findings
-    from training.influence import measure_influence
-    from training.label_source import labelled_rows
-    from training.model_card import judged_given, write_card
+    from training.contender import Contender
+    from training.evaluate_run import run_evaluation
     from training.verdict_table import verdict_table
 
     reporter.speak(log_format, quiet)
-    loaded = load_bundle(_bundle_folder(bundle))
-    model = loaded.model
-    frame = model.reader.journey
-    tell = reporter.say
-    recorded = read_recorded(stage_history, frame, max_reject_share, f"{out}/stages.rejects.csv", tell)
-    log = read_log(touchpoints, max_reject_share, f"{out}/rejects.csv", recorded, tell, until=datetime.now(UTC))
-    rows = labelled_rows(frame, log, labels, split, max_reject_share, f"{out}/labels.rejects.csv", tell)
-    if rows.stage_by_rule != model.reader.stage_by_rule:
-        reporter.say(
-            "These labels and the bundle know the stage by different means (rules, or given): it is not judged."
-        )
-    elif not is_stage_judged(model.reader, rows):
-        reporter.say(
-            "The bundle's stage model reads what the CRM recorded, and so do these labels: the stage is not judged."
-        )
-    embed = _embed_of(loaded)
-    judgement = judge_model(model, log, rows, embed, seed)
-    (out / "metrics.json").write_text(
-        json.dumps({"model_version": loaded.version, **judgement.metrics()}, indent=1) + "\n"
-    )
-    findings = Findings(judgement, measure_influence(model, log, rows, embed))
-    write_card(out, model, loaded.version, findings, judged_given(rows, split))
+    asked = _judging(touchpoints, labels, split, seed, max_reject_share, stage_history)
+    judged = Contender.open(_bundle_folder(bundle))
+    judgement = run_evaluation(judged, asked, out, partial(datetime.now, UTC), reporter.say)
     reporter.show(verdict_table(judgement), "judgement", judgement.metrics())
+
+
+def _judging(
+    touchpoints: list[str],
+    labels: str | None,
+    split: list[str] | None,
+    seed: int,
+    max_reject_share: float,
+    stage_history: str | None,
+) -> Settings:
+    """What finished models are judged on."""
+    given = _given(touchpoints, None, labels, stage_history, seed, None)
+    return _settings(None, given | {"data.splits": split, "data.max_reject_share": max_reject_share}, None)
 
 
 @app.command("features")

@@ -11,7 +11,9 @@ from scipy.stats import chi2
 from features.aggregate import Float32s
 from features.event_log import EventLog, Floats, Int64s
 from features.rows import Embed
-from models.journey_model import JourneyModel
+from models.journey_model import Asked, JourneyModel
+from models.rank_line import RankLine
+from models.stage import StageModel
 from training.labels import LabelledRows
 
 BINS: Final = 10
@@ -62,11 +64,30 @@ def measure_drift(
         shift_of(names[column], old.features[:, column], new.features[:, column], persons)
         for column in _columns(len(names), influence)
     ]
-    if model.conversion is not None:
-        probability = model.conversion.probabilities(after.conversion, model.nothing_known(after))[:, 0]
-        shifts.append(shift_of(THE_FORECAST, model.conversion.reference, probability, persons))
-    shifts.sort(key=lambda shift: -shift.stability_index)
-    return Drift(len(training), persons[0], len(test), persons[1], shifts)
+    shifts += _shifts_of_forecasts(model, after, persons)
+    return Drift(len(training), persons[0], len(test), persons[1], _greatest_first(shifts))
+
+
+def measure_drift_from_kept(
+    model: JourneyModel, log: EventLog, test: LabelledRows, embed: Embed | None, influence: Floats | None = None
+) -> Drift | None:
+    """Compare the rows a model is judged on with what it has kept of those it learnt from; None where it kept nothing.
+
+    It has kept its own forecasts and, for its rank line, known values of features at equal steps of their rank: that
+    one comes to be missing more often is not found here.
+    """
+    line, learnt = _rank_line(model), model.about.get("trained_on")
+    if line is None or learnt is None:
+        return None
+    test, names = _some(test), [feature.name for feature in model.reader.catalog]
+    asked = model.reader.read(log, test.customer, test.as_of_us, embed)
+    seen = asked.stage if model.conversion is None else asked.conversion
+    kept = dict(zip(line.columns.tolist(), line.grid, strict=True))
+    persons = learnt["customers"], len(set(test.customer_id))
+    known = {column: _known(seen.features[:, column]) for column in _columns(len(names), influence) if column in kept}
+    shifts = [shift_of(names[column], kept[column], new, persons) for column, new in known.items() if len(new)]
+    shifts += _shifts_of_forecasts(model, asked, persons)
+    return Drift(learnt["rows"], persons[0], len(test), persons[1], _greatest_first(shifts))
 
 
 def shift_of(name: str, before: Floats | Float32s, after: Floats | Float32s, persons: tuple[int, int]) -> Shift:
@@ -86,9 +107,30 @@ def shift_of(name: str, before: Floats | Float32s, after: Floats | Float32s, per
     return Shift(name, index, float(noise))
 
 
+def _shifts_of_forecasts(model: JourneyModel, asked: Asked, persons: tuple[int, int]) -> list[Shift]:
+    if model.conversion is None:
+        return []
+    probability = model.conversion.probabilities(asked.conversion, model.nothing_known(asked))[:, 0]
+    return [shift_of(THE_FORECAST, model.conversion.reference, probability, persons)]
+
+
+def _greatest_first(shifts: list[Shift]) -> list[Shift]:
+    return sorted(shifts, key=lambda shift: -shift.stability_index)
+
+
+def _rank_line(model: JourneyModel) -> RankLine | None:
+    if model.conversion is not None:
+        return model.conversion.hazards[0].line
+    return model.stage.line if isinstance(model.stage, StageModel) else None
+
+
+def _known(values: Floats | Float32s) -> Floats | Float32s:
+    return values[~np.isnan(values)]
+
+
 def _counts(values: Floats | Float32s, edges: Floats) -> Int64s:
     """Rows in (-inf, first edge], …, (last edge, inf), and NaN."""
-    known = values[~np.isnan(values)]
+    known = _known(values)
     bins = np.bincount(np.searchsorted(edges, known, side="left"), minlength=len(edges) + 1)
     return np.append(bins, len(values) - len(known))
 

@@ -44,18 +44,34 @@ def prepare(settings: Settings, out: Path, now: Callable[[], datetime], tell: Te
     `now` is asked only where the settings do not say until when touchpoints count. Raises BadUsage where no touchpoints
     are named, and what reading and labelling raise.
     """
-    data, journey = settings.data, settings.load_journey()
-    if data.touchpoints is None:
-        raise BadUsage("no_touchpoints", "no touchpoints are named; give --touchpoints, or touchpoints in [data]")
-    share, beside = data.max_reject_share, str(out)
-    recorded = read_recorded(data.stage_history, journey, share, f"{beside}.stages.rejects.csv", tell, True)
-    log = read_log(data.touchpoints, share, f"{beside}.rejects.csv", recorded, tell, data.known_until or now())
-    reject_file = f"{beside}.labels.rejects.csv"
-    rows = labelled_rows(journey, log, data.labels, data.splits, share, reject_file, tell, settings.snapshots)
+    journey = settings.load_journey()
+    log, rows = read_labelled(settings, journey, f"{out}.", now, tell, is_training=True)
     tell_left_out(journey, log, rows, tell)
-    known_until = data.known_until or (from_us(log.known_us.max()) if len(log) else None)
+    known_until = settings.data.known_until or (from_us(log.known_us.max()) if len(log) else None)
     resolved = settings.resolved(journey, known_until)
     return Prepared(resolved, journey, log, rows, *_embedder(settings.fit.embedder, log))
+
+
+def read_labelled(
+    settings: Settings,
+    journey: Journey,
+    rejects: str,
+    now: Callable[[], datetime],
+    tell: Tell,
+    is_training: bool = False,
+) -> tuple[EventLog, LabelledRows]:
+    """The touchpoints that the settings name, and the labelled rows; files of rejected rows are named `rejects`….
+
+    Raises as `prepare` does; a recorded stage that the journey does not know is a fault in training alone.
+    """
+    data, share = settings.data, settings.data.max_reject_share
+    if data.touchpoints is None:
+        raise BadUsage("no_touchpoints", "no touchpoints are named; give --touchpoints, or touchpoints in [data]")
+    recorded = read_recorded(data.stage_history, journey, share, f"{rejects}stages.rejects.csv", tell, is_training)
+    log = read_log(data.touchpoints, share, f"{rejects}rejects.csv", recorded, tell, data.known_until or now())
+    of_labels = f"{rejects}labels.rejects.csv"
+    rows = labelled_rows(journey, log, data.labels, data.splits, share, of_labels, tell, settings.snapshots)
+    return log, rows
 
 
 def _embedder(source: str, log: EventLog) -> tuple[Path, Embedder] | tuple[None, None]:

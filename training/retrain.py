@@ -11,11 +11,13 @@ from pathlib import Path
 from features.inputs import Tell
 from models.bundle import check_out
 from training import tracking
+from training.contender import Contender
+from training.gate import as_metrics, in_words, judge_at_gate
 from training.gate_rule import Rule
 from training.hold_out import hold_out
 from training.prepare import prepare
 from training.progress import Report
-from training.promote import Contender, as_metrics, in_words, judge_at_gate
+from training.promote import settle
 from training.run import TrainingRun, run_prepared
 from training.settings import Settings
 from training.stopwatch import Stopwatch
@@ -65,10 +67,3 @@ def run_retraining(
     why = in_words(comparison, decision)
     settle(version, why, decision.is_promoted)
     return Retraining(run, decision.is_promoted, tuple(why))
-
-
-def settle(version: str, why: list[str], is_promoted: bool) -> None:
-    """Note the gate's decision on the version, and give it the place where it says so."""
-    tracking.tag_version(version, {"gate": "; ".join(why)})
-    if is_promoted:
-        tracking.promote_version(version)

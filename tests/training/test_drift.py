@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import chi2
 
 from models.journey_model import JourneyModel
-from training.drift import THE_FORECAST, measure_drift, shift_of
+from training.drift import THE_FORECAST, measure_drift, measure_drift_from_kept, shift_of
 
 NAN = float("nan")
 
@@ -62,3 +64,22 @@ def test_a_change_of_the_customers_is_found(fitted: JourneyModel, others, embed)
     assert [shift.stability_index for shift in moved.shifts] == sorted(
         (shift.stability_index for shift in moved.shifts), reverse=True
     )
+
+
+def test_a_bundle_has_kept_enough_of_its_training_to_find_the_change(fitted: JourneyModel, others, embed) -> None:
+    column = fitted.reader.column_of["any touchpoint: times ever"]
+    influence = np.eye(len(fitted.reader.catalog))[column]
+    learnt = {"rows": len(others.rows), "customers": len(set(others.rows.customer_id))}
+    told = replace(fitted, about={"trained_on": learnt})
+    busy = others.rows.take(np.flatnonzero(np.diff(others.log.offsets)[others.rows.customer] > 30))
+    drift = measure_drift_from_kept(told, others.log, busy, embed, influence)
+
+    assert drift is not None
+    assert {shift.name for shift in drift.shifts} == {THE_FORECAST, "any touchpoint: times ever"}
+    of = {shift.name: shift for shift in drift.shifts}["any touchpoint: times ever"]
+    assert of.stability_index > 0.25 > of.by_chance
+    assert (drift.training_rows, drift.training_persons) == (learnt["rows"], learnt["customers"])
+
+
+def test_a_model_that_kept_nothing_of_its_training_tells_no_drift(fitted: JourneyModel, others, embed) -> None:
+    assert measure_drift_from_kept(replace(fitted, about={}), others.log, others.rows, embed) is None

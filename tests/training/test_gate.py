@@ -17,9 +17,10 @@ from models.journey_model import JourneyModel
 from models.learnt_customers import LearntCustomers
 from training import tracking
 from training.comparison import Comparison, Difference
+from training.contender import Contender
+from training.gate import as_metrics, in_words, judge_at_gate, unseen_by
 from training.gate_rule import Decision, Rule
 from training.labels import LabelledRows
-from training.promote import Contender, as_metrics, in_words, judge_at_gate, unseen_by
 from training.slices import slices_of
 from training.tracking import (
     log_bundle,
