@@ -56,6 +56,13 @@ def model_card(model: JourneyModel, version: str, findings: Findings | None, jud
 def judged_held_out(about: dict[str, Any]) -> str:
     """On which rows a training judged, from what the model says about itself."""
     judged = about["judged_on"]
+    if judged["is_itself"]:
+        whom = "customers kept from it" if judged["split"] == "person" else "later rows, kept from it"
+        gap = f"; {judged['left_out_in_gap']:,} in between were left out" if judged["left_out_in_gap"] else ""
+        return (
+            f"By {whom} for the gate: it learnt from {judged['training_rows']:,} rows and was itself judged on "
+            f"{judged['test_rows']:,} others{gap}."
+        )
     rows = f"{judged['training_rows']:,} rows were learnt from and {judged['test_rows']:,} held out to judge"
     kept = "The model that is kept learnt in the same way from all rows."
     if judged["split"] == "person":

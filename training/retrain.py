@@ -55,7 +55,7 @@ def run_retraining(
     for reason, count in held_out.learn.left_out.items():
         if count and reason not in ready.rows.left_out:
             tell(f"left out: {count:,} {reason}")
-    run = run_prepared(replace(ready, rows=held_out.learn), out, True, stopwatch, progress)
+    run = run_prepared(replace(ready, rows=held_out.learn), out, True, stopwatch, progress, held_out.judge)
     version, champion = str(run.registered), tracking.registered_version(tracking.CHAMPION_REFERENCE)
     if champion is None or champion == version:
         tracking.tag_version(version, {"gate": FIRST})

@@ -15,6 +15,7 @@ from features.inputs import Tell
 from models.bundle import check_out, save_bundle
 from training import tracking
 from training.backtest import Backtest
+from training.labels import LabelledRows
 from training.model_card import CARD, judged_held_out, write_card
 from training.prepare import Prepared, prepare
 from training.progress import Report
@@ -39,8 +40,9 @@ class TrainingRun:
         """What there is to say beside the verdicts, line by line."""
         about = self.training.model.about
         lines = [f"not learnt: {target}: {why}" for target, why in about["trained_on"]["not_learnt"].items()]
-        if self.settings.split.kind != about["judged_on"]["split"]:
-            lines.append(f"judged on other persons, not on later rows: {about['judged_on']['why_not_by_time']}")
+        judged_on = self.training.judged_on
+        if judged_on.split == "person" and self.settings.split.kind != "person":
+            lines.append(f"judged on other persons, not on later rows: {judged_on.why_not_by_time}")
         if not self.training.judgement:
             lines.append("Too few rows to hold some out: this model has not been judged.")
         registered = f", registered as version {self.registered}" if self.registered else ""
@@ -73,8 +75,9 @@ def run_prepared(
     register: bool,
     stopwatch: Stopwatch,
     progress: Callable[[], AbstractContextManager[Report]],
+    kept: LabelledRows | None = None,
 ) -> TrainingRun:
-    """Train on what has been read and chosen; as `run_training`."""
+    """Train on what has been read and chosen; as `run_training`. Of `kept` rows nothing is learnt: they judge."""
     settings, log, rows, journey = ready.settings, ready.log, ready.rows, ready.journey
     tested = None
     tags = {"labels": "given" if settings.data.labels else "by rule"}
@@ -84,7 +87,7 @@ def run_prepared(
         with stopwatch.phase("training"), progress() as report:
             watched = stopwatch.watching(report, "training")
             embed = ready.embed(watched)
-            training = train(rows, log, journey, embed, settings.fit.seed, watched, settings=settings)
+            training = train(rows, log, journey, embed, settings.fit.seed, watched, settings=settings, kept=kept)
             if settings.backtest.folds:
                 tested = run_backtest(rows, log, journey, embed, settings, watched)
         with stopwatch.phase("saving"):
@@ -92,7 +95,7 @@ def run_prepared(
             _keep_card(training, tested, version, out)
         if tested:
             record_backtest(tested)
-        record_training(training, rows, journey, out, version, stopwatch)
+        record_training(training, journey, out, version, stopwatch)
     registered = tracking.register_bundle(run_id) if register else None
     return TrainingRun(run_id, version, registered, settings, training, tested)
 

@@ -43,18 +43,19 @@ def record_backtest(tested: Backtest) -> None:
 
 
 def record_training(
-    training: Training, rows: LabelledRows, journey: Journey, bundle: Path, bundle_version: str, stopwatch: Stopwatch
+    training: Training, journey: Journey, bundle: Path, bundle_version: str, stopwatch: Stopwatch
 ) -> None:
     """Record a training in the current run: the bundle, the verdicts, the rows judged on, seconds and environment."""
     if training.judgement is not None:
-        held_out = of_labelled_rows("held-out rows", rows.take(training.split.test_rows), journey)
+        held_out = of_labelled_rows("held-out rows", training.judged, journey)
         tracking.log_data(held_out, "labelled rows", "testing")
         tracking.log_metrics(training.judgement.metrics())
         tracking.set_tags({"mlflow.note.content": verdict_text(training.judgement)})
     with tempfile.TemporaryDirectory(prefix="journeycast-") as folder:
         (Path(folder) / "environment.json").write_text(json.dumps(environment(), indent=1) + "\n")
         tracking.log_folder(Path(folder))
-    tracking.set_tags({"bundle": bundle_version, "judged_on": training.split.kind if training.judgement else "nothing"})
+    judged_on = training.judged_on.split if training.judgement else "nothing"
+    tracking.set_tags({"bundle": bundle_version, "judged_on": judged_on})
     with stopwatch.phase("recording"):
         tracking.log_bundle(bundle)
     tracking.log_metrics(stopwatch.metrics())

@@ -27,6 +27,7 @@ PERSON_SHARE: Final = 0.2
 MIN_POSITIVES: Final = 50
 MIN_ROWS: Final = 300
 FOLDS: Final = 5
+NEVER_ENDS: Final = "the label window never ends, so no time lies after it"
 DEFAULT_SPLIT: Final = settings.Split()
 
 
@@ -78,7 +79,7 @@ def time_and_person_split(
     if asked.kind == "person":
         return by_person("asked for")
     if gap_days is None:
-        return by_person("the label window never ends, so no time lies after it")
+        return by_person(NEVER_ENDS)
     cut_us = _cut(as_of_us, asked.late_share)
     late = as_of_us >= cut_us
     over = ~late & (as_of_us + round(gap_days * DAY_US) <= cut_us)

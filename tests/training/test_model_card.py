@@ -28,7 +28,7 @@ ABOUT = {
     },
     "judged_on": {
         "split": "time and person", "why_not_by_time": "", "training_rows": 500, "test_rows": 300,
-        "left_out_in_gap": 80,
+        "left_out_in_gap": 80, "is_itself": False,
     },
     "seed": 3,
     "libraries": {"numpy": "2.0"},
@@ -193,6 +193,15 @@ def test_a_split_by_customers_says_why() -> None:
 
     assert told.startswith("By customers that the judged model had never seen: 500 rows")
     assert "Not by time as well: no time." in told
+
+
+def test_a_model_that_was_itself_judged_is_not_said_to_have_learnt_from_all() -> None:
+    told = judged_held_out({"judged_on": {**ABOUT["judged_on"], "split": "time", "is_itself": True}})
+
+    assert told == (
+        "By later rows, kept from it for the gate: it learnt from 500 rows and was itself judged on 300 others; "
+        "80 in between were left out."
+    )
 
 
 def test_rows_given_are_counted(rows: LabelledRows) -> None:

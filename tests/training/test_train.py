@@ -12,8 +12,9 @@ from features.errors import BadData
 from features.event_log import from_us
 from features.journey import DEFAULT_JOURNEY
 from training import split
-from training.evaluate import forecast_rows, judge
+from training.evaluate import forecast_rows, judge, judge_model
 from training.fit import fit
+from training.hold_out import hold_out
 from training.settings import Settings
 from training.split import time_and_person_split
 from training.train import Training, train
@@ -95,6 +96,7 @@ def test_a_bundle_says_how_well_one_like_it_did(training: Training, others) -> N
         "training_rows": len(parts.train_rows),
         "test_rows": len(parts.test_rows),
         "left_out_in_gap": parts.left_out_in_gap,
+        "is_itself": False,
     }
     assert json.loads(json.dumps(about, allow_nan=False)) == about
 
@@ -104,8 +106,8 @@ def test_it_tells_which_fit_is_on_trial(told: list[tuple[str, int, int]]) -> Non
     begun = [what for what, done, _ in told if not done]
 
     assert len(begun) == 10
-    assert [what.endswith(" (on trial)") for what in begun] == [True] * 5 + [False] * 5
-    assert [what.removesuffix(" (on trial)") for what in begun[:5]] == begun[5:]
+    assert [what.endswith(" (on trial)") for what in begun] == [False] * 5 + [True] * 5
+    assert [what.removesuffix(" (on trial)") for what in begun[5:]] == begun[:5]
 
 
 def test_rows_too_few_to_hold_some_out_are_trained_on_unjudged(few) -> None:
@@ -151,6 +153,25 @@ def test_stages_alone_are_split_by_time_without_a_gap(few, monkeypatch: pytest.M
     assert training.model.about["judged_on"]["left_out_in_gap"] == 0
     assert list(training.judgement.conversion) == []
     assert training.judgement.stage["journeycast"].n == training.model.about["judged_on"]["test_rows"]
+
+
+def test_a_model_is_itself_judged_on_the_rows_kept_from_it(few, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.train.fit", lambda *_: pytest.fail("a second model was fitted"))
+    stages = replace(few.rows, horizons_days=(), converted=few.rows.converted[:, :0])
+    held_out = hold_out(stages, 0)
+    training = train(held_out.learn, few.log, DEFAULT_JOURNEY, None, 0, kept=held_out.judge)
+
+    assert training.model.about["judged_on"] == {
+        "split": "time",
+        "why_not_by_time": "",
+        "training_rows": len(held_out.learn),
+        "test_rows": len(held_out.judge),
+        "left_out_in_gap": 0,
+        "is_itself": True,
+    }
+    of_itself = judge_model(training.model, few.log, held_out.judge, None, 0)
+    assert training.judgement == of_itself
+    assert training.model.about["quality"] == of_itself.metrics()
 
 
 def test_in_the_end_is_split_by_person(few) -> None:
