@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install lint format test demo bench lock clean
+.PHONY: help install lint format test demo bench audit lock clean
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv
@@ -67,6 +67,10 @@ demo: install ## Simulate, train, serve, score: the whole way, in one go
 
 bench: install ## Score the five real data sets on their own splits
 	$(BIN)/python -m benchmarks
+
+audit: install ## List the packages' licences, and the holes that are known in them
+	$(BIN)/pip-licenses --with-system --order=license
+	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip
 
 # Held: newer versions of these come by decision, not by chance (docs/adr/0004-what-the-lock-pins.md).
 HELD := bentoml==1.4.39 mlflow==3.17.2 torch==2.13.0
