@@ -61,9 +61,9 @@ def _without(rows: FeatureRows, left_out: Bools, parts: tuple[str, ...]) -> Feat
 def learning(models: str) -> Iterator[None]:
     """Training as it is ("both"), without the rank lines ("trees"), or with trees that never grow ("linear")."""
     with ExitStack() as stack:
-        for module in (fit_conversion, fit_stage):
+        for module, line in ((fit_conversion, "learn_logistic_rank_line"), (fit_stage, "learn_rank_line")):
             if models == "trees":
-                stack.enter_context(patch.object(module, "learn_rank_line", lambda *_: None))
+                stack.enter_context(patch.object(module, line, lambda *_: None))
             if models == "linear":
                 stack.enter_context(patch.object(module, "out_of_fold", _ungrown))
         yield

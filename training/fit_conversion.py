@@ -19,7 +19,7 @@ from models.conversion import ConversionModel, Hazard, cumulative
 from models.intervals import fit_venn_abers
 from training.boosting import Parameters, grow, out_of_fold, telling_columns
 from training.progress import Report
-from training.rank_lines import learn_rank_line
+from training.rank_lines import learn_logistic_rank_line
 from training.text_heads import learn_text_heads
 from training.tree_choice import AS_THEY_ARE, TreeChoice
 
@@ -136,9 +136,9 @@ def _fit_hazard(
     silent = Blend((0.0,) * said.shape[1], _base_log_odds(happened))
     words = fit_blend(said[known], yes[known]) if said.any() else silent
     begun = words.log_odds(said)
-    line = learn_rank_line(features, columns, known, yes[:, None], folds)
+    line = learn_logistic_rank_line(features, columns, known, yes, folds)
     grown = out_of_fold(features, happened, begun[:, None], columns, folds, parameters, ROUNDS, seed)[:, :, 0] - begun
-    ranked = np.zeros(len(begun)) if line is None else line[1][:, 0]
+    ranked = np.zeros(len(begun)) if line is None else line[1]
     scores = [np.column_stack([trees, begun, ranked]) for trees in grown]
     blends = [fit_blend(of_rounds[known], yes[known]) for of_rounds in scores]
     log_odds = [blend.log_odds(of_rounds) for blend, of_rounds in zip(blends, scores, strict=True)]

@@ -9,6 +9,7 @@ from features.aggregate import Float32s
 from features.event_log import Bools, Floats, Int64s
 from models.rank_line import RankLine, ranks
 from training.linear_heads import learn_linear_head
+from training.logistic_heads import learn_logistic_head
 
 GRID_POINTS = 65
 
@@ -24,6 +25,15 @@ def learn_rank_line(
     """
     grid = rank_grid(features[np.ix_(known, columns)])
     learnt = learn_linear_head(ranks(features[:, columns], grid), known, wanted, folds)
+    return None if learnt is None else (RankLine(columns, grid, learnt[0]), learnt[1])
+
+
+def learn_logistic_rank_line(
+    features: Float32s, columns: Int64s, known: Bools, wanted: Bools, folds: Codes
+) -> tuple[RankLine, Floats] | None:
+    """As `learn_rank_line`, by logistic regression; arguments and result are those of `learn_logistic_head`."""
+    grid = rank_grid(features[np.ix_(known, columns)])
+    learnt = learn_logistic_head(ranks(features[:, columns], grid), known, wanted, folds)
     return None if learnt is None else (RankLine(columns, grid, learnt[0]), learnt[1])
 
 
