@@ -10,17 +10,15 @@ import sys
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from features.errors import BadData, BadEnvironment, BadUsage, Fault
+from features.errors import BadData, BadEnvironment, BadUsage, Fault, whereabouts
 from features.reporter import Form, Reporter
 
 if TYPE_CHECKING:
-    from features.rows import Embed
     from models.base_rates import BaseRates
-    from models.bundle import Bundle
     from serving.scorer import Scorer
     from training.settings import Settings
 
@@ -30,6 +28,7 @@ EXTRAS = {
     "spark": ("pyspark", "py4j", "pyarrow"),
     "serve": ("bentoml", "_bentoml_sdk", "_bentoml_impl", "pydantic_settings", "starlette"),
     "train": (
+        "lightgbm",
         "mlflow",
         "onnx",
         "optuna",
@@ -49,6 +48,7 @@ EMBEDDER_HELP = (
 )
 FOLLOWED = "models:/journeycast@"  # an alias may move to another version
 NOT_PROMOTED = 1  # for a scheduler to tell apart from a fault
+DEFECT = 70  # of this program, as sysexits.h has it; Python's own 1 would say "not promoted"
 EXIT_CODES = {BadUsage: 2, BadData: 3, BadEnvironment: 4}
 
 app = typer.Typer(
@@ -120,6 +120,9 @@ def main() -> None:
         _end(BadEnvironment("missing_extra", f"{error.name} is not installed; install journeycast[{extra}]"))
     except OSError as error:
         _end(BadEnvironment("system_refused", f"{error.filename or 'the system'}: {error.strerror or error}"))
+    except Exception as error:  # without its message, which may hold what a customer said
+        reporter.fault("defect", f"Journeycast has failed; please report these lines of its code: {whereabouts(error)}")
+        sys.exit(DEFECT)
 
 
 def _end(fault: Fault) -> None:
@@ -346,6 +349,9 @@ def _judging(
     stage_history: str | None,
 ) -> Settings:
     """What finished models are judged on."""
+    from features.rejects import check_reject_options
+
+    check_reject_options(max_reject_share, None, ())
     given = _given(touchpoints, None, labels, stage_history, seed, None)
     return _settings(None, given | {"data.splits": split, "data.max_reject_share": max_reject_share}, None)
 
@@ -384,30 +390,13 @@ def list_features(
     from serving.feature_rows import SCORERS
 
     _check_asked(as_of, snapshots)
-    folder = _bundle_folder(bundle)
+    at_us = None if as_of is None else _moment_us(as_of)
+    given = (touchpoints, at_us, snapshots, stage_history, False, max_reject_share)
     if engine == "spark":
-        at_us = None if as_of is None else _moment_us(as_of)
-        given = (touchpoints, at_us, snapshots, stage_history, False, max_reject_share)
+        folder = _bundle_folder(bundle)
         _answer_on_spark(SCORERS[seen_by].load(folder, market=market), folder, market, given, out)
         return
-    from features.inputs import read_recorded, tell_read, touchpoint_sources
-    from features.snapshots_file import read_snapshots
-    from features.table_files import find_files
-    from serving.memory_plan import read_memory
-    from serving.score_file import check_output
-    from serving.score_list import Order, score_list
-
-    files, _ = touchpoint_sources(touchpoints, None)
-    others = [file for source in (snapshots, stage_history) if source for file in find_files(source)]
-    check_output(Path(out), [*files, *others, *([market] if market else [])])
-    scorer = SCORERS[seen_by].load(folder, threads=2, market=market)
-    reject_file = f"{out}.stages.rejects.csv"
-    recorded = read_recorded(stage_history, scorer.journey, max_reject_share, reject_file, reporter.say)
-    at_us, pairs = None if as_of is None else _moment_us(as_of), read_snapshots(snapshots) if snapshots else None
-    order = Order(files, at_us, pairs, others, False, max_reject_share, read_memory(memory), recorded=recorded)
-    with reporter.progress() as report:
-        manifest = score_list(scorer, order, Path(out), None, report)
-    tell_read(manifest["touchpoints"], f"{out}.rejects.csv", reporter.say)
+    manifest = _answer_here(SCORERS[seen_by], bundle, market, given, Path(out), memory)
     reporter.say(f"{manifest['rows']:,} rows of features in {out}")
 
 
@@ -422,35 +411,42 @@ def market(
         typer.Option(help="How many convert nowadays: 30d=4% for each horizon, or `seen`; forecasts move with it."),
     ] = None,
     max_reject_share: RejectShare = 0.05,
+    stage_history: StageHistorySource = None,
 ) -> None:
     """Survey the market at a time: one fresher than that of the bundle's training day."""
     import numpy as np
 
     from features.event_log import to_us
-    from features.inputs import read_log
+    from features.inputs import read_log, read_recorded
     from features.table_files import find_files
     from models.base_rates import read_rates
-    from models.bundle import load_bundle
+    from models.bundle_files import check_target
     from models.market_file import FresherMarket, write_market
     from serving.market_table import market_table
     from training.base_rate_survey import seen_rates, told_rates
+    from training.contender import Contender
 
     moment = _moment(as_of)
-    if out.resolve() in {path.resolve() for path in find_files(touchpoints)}:
-        raise BadUsage("out_is_input", f"--out {out} is one of the files to read; name another file")
-    loaded = load_bundle(_bundle_folder(bundle))
-    model, reader = loaded.model, loaded.model.reader
+    check_target(out, [file for source in (touchpoints, stage_history) if source for file in find_files(source)])
+    surveying = Contender.open(_bundle_folder(bundle))
+    model, reader = surveying.model, surveying.model.reader
     are_seen = base_rate == ["seen"]
     told = [] if are_seen else read_rates(base_rate or [], model.conversion.horizons_days if model.conversion else ())
-    log = read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", None, reporter.say)
+    rejects = f"{out}.stages.rejects.csv"
+    recorded = read_recorded(stage_history, reader.journey, max_reject_share, rejects, reporter.say)
+    log = read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", recorded, reporter.say)
     surveyed = reader.survey(log, np.array([to_us(moment)], dtype=np.int64))
+    if not surveyed.stages.any():
+        raise BadData(
+            "empty_market", f"nobody was seen in the 365 days before {as_of}; give a time that the touchpoints reach"
+        )
     rates: BaseRates = {}
     if told:
-        rates = told_rates(model, log, _embed_of(loaded), to_us(moment), told)
+        rates = told_rates(model, log, surveying.embed, to_us(moment), told)
         for column, rate in rates.items():
             reporter.say(f"{column}: {rate.rate:.2%} was told; the hazard's log-odds move by {rate.shift:+.2f}")
     elif are_seen:
-        rates, seen = seen_rates(model, log, _embed_of(loaded), to_us(moment))
+        rates, seen = seen_rates(model, log, surveying.embed, to_us(moment))
         for of in seen:
             reporter.say(str(of))
     write_market(FresherMarket(surveyed, rates), reader, out)
@@ -485,49 +481,35 @@ def score(
 
     Spark also reads addresses (hdfs://, s3a://) and table:NAME; what has no scheme must be seen by all its workers.
     """
-    from features.event_log import to_us
-    from features.inputs import read_recorded, tell_read, touchpoint_sources
-    from features.snapshots_file import read_snapshots
-    from features.table_files import find_files
-    from serving.memory_plan import read_memory, usual_memory
-    from serving.score_file import check_output
-    from serving.score_list import Order, score_list
     from serving.scorer import Scorer
 
     reporter.speak(log_format, quiet)
     _check_asked(as_of, snapshots)
+    at_us = None if as_of is None else _moment_us(as_of)
+    given = (touchpoints, at_us, snapshots, stage_history, reasons, max_reject_share)
     if engine == "spark":
         if query is not None or compare is not None or out.startswith("postgres"):
             raise BadUsage("local_only", "--query, --compare and tables of PostgreSQL need --engine local")
-        at_us, folder = None if as_of is None else _moment_us(as_of), _bundle_folder(bundle)
-        given = (touchpoints, at_us, snapshots, stage_history, reasons, max_reject_share)
+        folder = _bundle_folder(bundle)
         _answer_on_spark(Scorer.load(folder, market=market), folder, market, given, out)
         return
-    to_table = "://" in out
-    if to_table:
-        from serving.score_table import scores_file, shown_address, write_table
-    file = scores_file(out) if to_table else Path(out)
-    files, fetch = touchpoint_sources(touchpoints, query)
-    other_files = [file for source in (snapshots, stage_history) if source for file in find_files(source)]
-    check_output(file, [*files, *other_files, *([market] if market else [])])
-    moment_us = None if as_of is None else to_us(_moment(as_of))
-    memory_bytes = usual_memory() if memory is None else read_memory(memory)
-    scorer = Scorer.load(_bundle_folder(bundle), threads=2, market=market)
-    reject_file = f"{file}.stages.rejects.csv"
-    recorded = read_recorded(stage_history, scorer.journey, max_reject_share, reject_file, reporter.say)
-    pairs = read_snapshots(snapshots) if snapshots else None
-    order = Order(
-        files, moment_us, pairs, other_files, reasons, max_reject_share, memory_bytes, fetch=fetch, recorded=recorded
-    )
-    with reporter.progress() as report:
-        manifest = score_list(scorer, order, file, compare, report)
-    tell_read(manifest["touchpoints"], f"{file}.rejects.csv", reporter.say)
-    if to_table:
+    if "://" in out:
+        from serving.score_table import check_table, scores_file, shown_address, write_table
+
+        check_table(out)
+        file = scores_file(out)
+        manifest = _answer_here(Scorer, bundle, market, given, file, memory, query, compare)
         write_table(file, out)
         file.unlink()
-    reporter.say(
-        f"{manifest['rows']:,} scores by model {scorer.model_version} in {shown_address(out) if to_table else out}"
-    )
+        shown = shown_address(out)
+    else:
+        manifest, shown = _answer_here(Scorer, bundle, market, given, Path(out), memory, query, compare), out
+    reporter.say(f"{manifest['rows']:,} scores by model {manifest['model_version']} in {shown}")
+
+
+Given = tuple[list[str], int | None, str | None, str | None, bool, float]
+"""A list that is asked for, as a `ClusterOrder` has it: touchpoints, as_of in microseconds, snapshots, stage history,
+whether reasons are wanted, the share of rows that may be rejected."""
 
 
 def _check_asked(as_of: str | None, snapshots: str | None) -> None:
@@ -535,14 +517,47 @@ def _check_asked(as_of: str | None, snapshots: str | None) -> None:
         raise BadUsage("as_of_or_snapshots", "give either --as-of TIME or --snapshots FILE")
 
 
-def _answer_on_spark(
-    scorer: Scorer,
-    bundle: Path,
+def _answer_here(
+    kind: type[Scorer],
+    bundle: str,
     market: Path | None,
-    given: tuple[list[str], int | None, str | None, str | None, bool, float],
-    out: str,
-) -> None:
-    """`given` are the fields of a `ClusterOrder`."""
+    given: Given,
+    out: Path,
+    memory: str | None,
+    query: str | None = None,
+    compare: Path | None = None,
+) -> dict[str, Any]:
+    """Answer a list on this machine; returns the manifest of what was written to `out`."""
+    from features.inputs import read_recorded, tell_read, touchpoint_sources
+    from features.snapshots_file import read_snapshots
+    from features.table_files import find_files
+    from serving.memory_plan import read_memory, usual_memory
+    from serving.score_file import check_output
+    from serving.score_list import Order, score_list
+
+    touchpoints, at_us, snapshots, stage_history, reasons, share = given
+    files, fetch = touchpoint_sources(touchpoints, query)
+    others = [file for source in (snapshots, stage_history) if source for file in find_files(source)]
+    check_output(out, [*files, *others, *([market] if market else [])])
+    if out.resolve().parent in {Path(source).resolve() for source in touchpoints if Path(source).is_dir()}:
+        raise BadUsage("out_is_input", f"--out {out} lies in a folder that is read; the next run would read it, too")
+    memory_bytes = usual_memory() if memory is None else read_memory(memory)
+    scorer = kind.load(_bundle_folder(bundle), threads=2, market=market)
+    recorded = read_recorded(stage_history, scorer.journey, share, f"{out}.stages.rejects.csv", reporter.say)
+    pairs = read_snapshots(snapshots) if snapshots else None
+    order = Order(files, at_us, pairs, others, reasons, share, memory_bytes, fetch=fetch, recorded=recorded)
+    with reporter.progress() as report:
+        manifest = score_list(scorer, order, out, compare, report)
+    tell_read(manifest["touchpoints"], f"{out}.rejects.csv", reporter.say)
+    if manifest["reliability"]:
+        counts = (f"{code} {rows:,}" for code, rows in manifest["reliability"].items())
+        reporter.say(f"reliability: {', '.join(counts)}")
+    if compare is not None:
+        reporter.say(f"what has changed since {compare}: {out}.moved.csv, .transitions.csv and .retarget.BAND.csv")
+    return manifest
+
+
+def _answer_on_spark(scorer: Scorer, bundle: Path, market: Path | None, given: Given, out: str) -> None:
     from features.inputs import tell_read
     from serving.cluster_list import ClusterOrder
     from serving.spark import open_session, score_on_cluster
@@ -592,15 +607,6 @@ def demo(
     import serving.demo
 
     serving.demo.run(out, customers)
-
-
-def _embed_of(bundle: Bundle) -> Embed | None:
-    """The bundle's own embedder, with the machine's vector cache; None where no text is read."""
-    if bundle.embedder_folder is None:
-        return None
-    from features.embedder import Embedder
-
-    return Embedder.with_cache(bundle.embedder_folder, threads=2, files=bundle.embedder_files).embed
 
 
 def _bundle_folder(reference: str) -> Path:

@@ -106,12 +106,16 @@ def _header(path: Path, data: Bytes) -> tuple[list[str], int]:
 
 def _names(path: Path, line: str) -> list[str]:
     try:
-        return next(csv.reader([line], strict=True))
+        names = next(csv.reader([line], strict=True))
     except csv.Error:
         raise BadData(
             "header_unreadable",
             f"{path}: the header cannot be read; expected names separated by commas, lines ending in LF or CRLF",
         ) from None
+    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(names) == 1 and mark in names[0]:
+            raise BadData("wrong_separator", f"{path} seems to be separated by {name}; export it with commas")
+    return names
 
 
 def _check_quotes(path: Path, data: Bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable
 
 
@@ -28,3 +29,9 @@ class BadData(Fault):
 
 class BadEnvironment(Fault):
     """The machine, a file system or an installation is in the way. The command line exits with 4."""
+
+
+def whereabouts(error: BaseException) -> str:
+    """An exception's type and the last lines of code it passed, without its message."""
+    passed = reversed(traceback.extract_tb(error.__traceback__)[-3:])
+    return " < ".join([type(error).__name__, *(f"{line.name} ({line.filename}:{line.lineno})" for line in passed)])

@@ -46,6 +46,12 @@ def database_name(address: str) -> str:
     return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
 
 
+def check_reachable(address: str) -> None:
+    """Raise BadEnvironment where the database cannot be reached, which a long work should know before it begins."""
+    with _connected(address):
+        pass
+
+
 def fetch_query(address: str, query: str, path: Path) -> None:
     """Write the rows of a SELECT to a CSV file, with a header, in one read-only transaction.
 

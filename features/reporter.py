@@ -16,6 +16,7 @@ from rich.text import Text
 
 Form = Literal["text", "json"]
 Report = Callable[[str, int, int], None]
+WIDTH: Final = 150
 LINE_EVERY_S: Final = 5.0  # of one kind of work; its first and last line always come
 
 
@@ -23,7 +24,8 @@ class Reporter:
     """Tells in text, as it begins, or in JSON Lines with the time from `now`; when quiet, nothing but faults."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
-        self._console = Console(stderr=True)
+        # In a file or a pipe no figure of a table is cut.
+        self._console = Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH)
         self._now = now
         self._form: Form = "text"
         self._quiet = False

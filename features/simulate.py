@@ -74,8 +74,12 @@ def simulate(customers: int, seed: int, difficulty: float = 0.5) -> Simulation:
 def write_simulation(simulation: Simulation, folder: Path) -> None:
     """Write touchpoints.parquet, truth.parquet, facts.json and README.txt; each file appears complete or not at all.
 
-    Raises BadEnvironment when the folder cannot be made or written.
+    Raises BadUsage where the folder holds touchpoints of another origin, BadEnvironment when it cannot be made or
+    written.
     """
+    if (folder / "touchpoints.parquet").exists() and not (folder / "facts.json").exists():
+        fault = f"{folder} holds a touchpoints.parquet that was not simulated; give another --out"
+        raise BadUsage("out_exists", fault)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / "README.txt", lambda path: path.write_text(_NOTICE + _readme(simulation), encoding="utf-8"))

@@ -97,7 +97,10 @@ def _files_at(source: str | Path) -> list[Path]:
     matches = [path for path in map(Path, sorted(found)) if path.exists()]
     if not matches:
         raise BadUsage("bad_source", f"{source} is not there; expected a file ({ENDINGS}), a folder or a glob")
-    return [_table_file(match) for match in matches if not match.is_dir()]
+    files = [match for match in matches if not match.is_dir()]
+    if not files:
+        raise BadUsage("bad_source", f"{source} matches folders alone; expected files ({ENDINGS})")
+    return [_table_file(match) for match in files]
 
 
 def _files_in(folder: Path) -> list[Path]:

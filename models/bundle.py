@@ -151,11 +151,12 @@ def _replace(draft: Path, out: Path) -> None:
         out.rename(older / out.name)
         try:
             draft.rename(out)
-        except OSError:
+        except BaseException:  # a signal, too, ends the program by an exception
             (older / out.name).rename(out)
             raise
     finally:
-        shutil.rmtree(older, ignore_errors=True)
+        if out.exists():  # else what is there is the only copy
+            shutil.rmtree(older, ignore_errors=True)
 
 
 def _umask() -> int:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from features.errors import BadEnvironment, BadUsage
 
 FORMAT = 4  # raised whenever an older program could not read what is written
 MANIFEST = "manifest.json"
+SHORT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)  # which says nothing of the bundle
 ALWAYS = ("arrays.safetensors", "model.json")
 
 
 def read_bundle_files(folder: Path) -> tuple[str, dict[str, bytes]]:
     """The version and every file's bytes, once read and checked: what is parsed later is what was hashed.
 
-    Raises BadUsage where there is no bundle, BadEnvironment where a file differs from its hash.
+    Raises BadUsage where there is no bundle, BadEnvironment where a file differs from its hash, or the
+    system lacks what reading takes.
     """
     if not (folder / MANIFEST).is_file():
         raise BadUsage("no_bundle", f"{folder} holds no bundle (no {MANIFEST}); train one with `journeycast train`")
@@ -35,13 +38,27 @@ def read_bundle_files(folder: Path) -> tuple[str, dict[str, bytes]]:
         ]
         faults += [] if content == manifest_bytes(manifest) else [f"{MANIFEST}: not as it was written"]
         faults += [] if manifest["version"] == bundle_version(hashes) else ["the version is not that of the files"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):  # the last: loops, endless nesting
+    except OSError as error:
+        if error.errno in SHORT_OF:
+            raise BadEnvironment("system_refused", f"{folder} cannot be read now: {error.strerror}") from None
+        faults = [f"{MANIFEST} cannot be read"]
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError):  # the last: loops, endless nesting
         faults = [f"{MANIFEST} cannot be read"]
     if faults:
         raise BadEnvironment(
             "bundle_corrupt", [f"{folder}: {fault}; restore or retrain the bundle" for fault in faults]
         )
     return manifest["version"], files
+
+
+def check_target(out: Path, inputs: Iterable[Path] = ()) -> None:
+    """Raise BadUsage where writing `out` would replace one of the inputs, or leave a strange file in a bundle."""
+    place = out.resolve()
+    if place in {path.resolve() for path in inputs}:
+        raise BadUsage("out_is_input", f"--out {out} is one of the files to read; name another file")
+    for folder in (place, *place.parents):
+        if (folder / MANIFEST).is_file() and all((folder / name).is_file() for name in ALWAYS):
+            raise BadUsage("out_in_bundle", f"--out {out} lies in the bundle {folder}, which must stay as it is")
 
 
 def manifest_bytes(manifest: Mapping[str, object]) -> bytes:

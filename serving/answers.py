@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import re
-import traceback
 import uuid
 from collections.abc import Callable, Mapping
 
@@ -15,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from features.errors import whereabouts
 from serving.refusal import Refusal
 
 logger = logging.getLogger("journeycast.endpoint")
@@ -128,12 +128,6 @@ class Sealed:
             if not started:
                 refusal = Refusal("internal_error", "Something went wrong here; the request may be sent again.")
                 await refuse(Request(scope), refusal)(scope, receive, send_sealed)
-
-
-def whereabouts(error: BaseException) -> str:
-    """An exception's type and the last lines of code it passed, without its message."""
-    passed = reversed(traceback.extract_tb(error.__traceback__)[-3:])
-    return " < ".join([type(error).__name__, *(f"{line.name} ({line.filename}:{line.lineno})" for line in passed)])
 
 
 def _request_id(scope: Scope) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from features.errors import BadUsage, Fault
-from serving.answers import logger, whereabouts
+from features.errors import BadEnvironment, BadUsage, Fault, whereabouts
+from serving.answers import logger
 
 T = TypeVar("T")
 Look = tuple[tuple[str, int, int, int, int], ...]
@@ -17,7 +17,8 @@ Look = tuple[tuple[str, int, int, int, int], ...]
 class BundleWatch(Generic[T]):
     """Opens what stands at `path` and hands it to `install`, whenever it is not what was opened last.
 
-    What cannot be opened, or is not accepted, is told in the log once, and what was installed before stays.
+    What cannot be opened, or is not accepted, is told in the log once, and what was installed before stays. Where the
+    system refused, the next look tries again; a bundle that is not sound stays refused until it changes.
     """
 
     def __init__(self, path: Path, open_bundle: Callable[[Path], T], install: Callable[[T], None]) -> None:
@@ -25,6 +26,7 @@ class BundleWatch(Generic[T]):
         self._open = open_bundle
         self._install = install
         self._seen: Look | None = None
+        self._told = ""
 
     def look(self) -> None:
         """Open and install the bundle if it changed. Takes a moment; raises nothing."""
@@ -38,10 +40,19 @@ class BundleWatch(Generic[T]):
             if not seen:
                 raise BadUsage("no_bundle", "there is no bundle at the given path")
             self._install(self._open(folder))
+            self._told = ""
         except Fault as fault:
-            logger.error("the bundle is refused: %s: %s", fault.code, fault)
+            by_system = isinstance(fault, BadEnvironment) and fault.code != "bundle_corrupt"
+            self._refuse(f"{fault.code}: {fault}", by_system)
         except Exception as error:
-            logger.error("the bundle is refused: %s", whereabouts(error))
+            self._refuse(whereabouts(error), isinstance(error, OSError | MemoryError))
+
+    def _refuse(self, why: str, by_system: bool) -> None:
+        if by_system:  # no file descriptor was free, say
+            self._seen = None
+        if why != self._told:
+            logger.error("the bundle is refused: %s", why)
+        self._told = why
 
     async def keep_looking(self, every_s: float) -> None:
         """Look again and again, beside the event loop, until cancelled."""

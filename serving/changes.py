@@ -1,7 +1,7 @@
 """What changed since older scores: who moved to another stage or band, how many went where, and whom to address now.
 
 A band is a customer's place in the market the model was calibrated on, by `conversion_percentile`: the top 10 %, the
-next 20 %, the next 30 %, the rest; who has converted already is in none of these.
+next 20 %, the next 30 %, the rest; who has converted already, or is not known at all, is in none of these.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from pathlib import Path
 
 import polars as pl
 
-from features.errors import BadData
+from features.errors import BadData, BadUsage
 from features.parquet_file import UNREADABLE
 
-CONVERTED = "converted"
+CONVERTED, NOT_KNOWN = "converted", "no_data"
 BANDS = {"top_10": 90.0, "next_20": 70.0, "next_30": 40.0, "rest": 0.0}  # from this percentile on
 MOVED, TRANSITIONS = "moved.csv", "transitions.csv"
 
@@ -41,6 +41,16 @@ def write_changes(older: Path, newer: Path, folder: Path) -> list[str]:
     moved.rename({"conversion": "conversion_before"}).select("customer_id", *stand).write_csv(folder / MOVED)
     pl.concat(_transitions(both)).write_csv(folder / TRANSITIONS)
     return [MOVED, TRANSITIONS, *_write_bands(both, folder)]
+
+
+def check_scores(path: Path) -> None:
+    """Raise BadUsage where there is no such file, BadData where it holds no scores: before anything is scored."""
+    if not path.is_file():
+        raise BadUsage("no_scores", f"--compare {path} is not there; give a file that journeycast score wrote")
+    try:
+        _columns(path, _scan(path))
+    except UNREADABLE:
+        raise _no_scores(path) from None
 
 
 def band_of(percentile: pl.Expr) -> pl.Expr:
@@ -70,19 +80,18 @@ def _standings(path: Path) -> pl.DataFrame:
     """One row a customer: as_of (text), stage, band and the shortest horizon's conversion, null where there is none."""
     try:
         scores = _scan(path)
-        found = scores.collect_schema().names()
-        if not {"customer_id", "as_of"} <= set(found):
-            raise BadData(
-                "no_scores", f"{path} holds no scores; expected the columns customer_id and as_of among others"
-            )
+        found = _columns(path, scores)
         percentile = pl.col("conversion_percentile") if "conversion_percentile" in found else None
+        not_known = pl.col("reliability") == NOT_KNOWN if "reliability" in found else pl.lit(False)
         shortest = next((name for name in found if name.startswith("conversion")), None)
         return (
             scores.select(
                 pl.col("customer_id").cast(pl.String),
                 pl.col("as_of").cast(pl.String),
                 stage=pl.col("stage") if "stage" in found else pl.lit(None, pl.String),
-                band=pl.lit(None, pl.String) if percentile is None else band_of(percentile.cast(pl.Float64)),
+                band=pl.lit(None, pl.String)
+                if percentile is None
+                else pl.when(not_known).then(pl.lit(NOT_KNOWN)).otherwise(band_of(percentile.cast(pl.Float64))),
                 conversion=pl.lit(None, pl.Float64) if shortest is None else pl.col(shortest).cast(pl.Float64),
             )
             .sort("as_of", maintain_order=True)
@@ -90,9 +99,18 @@ def _standings(path: Path) -> pl.DataFrame:
             .collect()
         )
     except UNREADABLE:
-        raise BadData(
-            "no_scores", f"{path} cannot be read as scores; give a file that journeycast score wrote"
-        ) from None
+        raise _no_scores(path) from None
+
+
+def _columns(path: Path, scores: pl.LazyFrame) -> list[str]:
+    found = scores.collect_schema().names()
+    if not {"customer_id", "as_of"} <= set(found):
+        raise BadData("no_scores", f"{path} holds no scores; expected the columns customer_id and as_of among others")
+    return found
+
+
+def _no_scores(path: Path) -> BadData:
+    return BadData("no_scores", f"{path} cannot be read as scores; give a file that journeycast score wrote")
 
 
 def _scan(path: Path) -> pl.LazyFrame:

@@ -27,19 +27,24 @@ def serve(bundle: Path, host: str = "127.0.0.1", port: int = 3000, market: Path 
 
     `market` is a file to use instead of the bundle's market, and of the setting. Blocks. Raises BadUsage where there is
     no bundle, for another bundle's market, a host that is no IP address, one that others can call while no keys are
-    set, and an impossible port; BadEnvironment where the bundle or the market is damaged or the port is taken.
+    set, keys or secrets that cannot be read, and an impossible port; BadEnvironment where the bundle or the market is
+    damaged or the port is taken.
     """
     settings = Settings.from_environment()
     if not 0 < port < 65_536:
         raise BadUsage("bad_port", f"{port} is not a port; give one between 1 and 65535.")
-    _check_openness(host, settings)
+    _check_openness(host, settings, Gate(settings))
     if importlib.util.find_spec("bentoml") is None:  # only the workers import it
         raise BadEnvironment("missing_extra", "bentoml is not installed; install journeycast[serve]")
     read_bundle_files(bundle)  # a worker would stay, not ready; whoever starts the server wants to know at once
     if market := market or settings.market:
         _check_market(bundle, market)
         os.environ[f"{PREFIX}MARKET"] = str(market.resolve())
-    print(f"settings: {settings.in_words()}", file=sys.stderr)
+    for name, file in (("KEY_FILE", settings.key_file), ("SECRET_FILE", settings.secret_file)):
+        if file is not None:  # workers have another working folder
+            os.environ[f"{PREFIX}{name}"] = str(file.absolute())
+    shown = f"[{host}]" if ":" in host else host
+    print(f"settings: {settings.in_words()}", f"listening on http://{shown}:{port}", sep="\n", file=sys.stderr)
     with _listening(host, port) as listening, tempfile.TemporaryDirectory(prefix="journeycast-serve-") as home:
         metrics = Path(home) / "metrics"
         metrics.mkdir()
@@ -51,12 +56,12 @@ def serve(bundle: Path, host: str = "127.0.0.1", port: int = 3000, market: Path 
             workers.keep()
 
 
-def _check_openness(host: str, settings: Settings) -> None:
+def _check_openness(host: str, settings: Settings, gate: Gate) -> None:
     try:
         is_loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
         raise BadUsage("bad_host", f"{host} is not an IP address; for this machine alone give 127.0.0.1.") from None
-    if not is_loopback and Gate(settings).lets_anyone_in and not settings.anyone:
+    if not is_loopback and gate.lets_anyone_in and not settings.anyone:
         raise BadUsage(
             "no_keys",
             f"{host} can be called from other machines, and no keys are set: give {PREFIX}KEY_FILE "

@@ -9,19 +9,20 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from features.errors import BadUsage
+from models.bundle_files import check_target
 
 ENDINGS = (".parquet", ".csv", ".jsonl", ".ndjson")
 ROW_GROUP_ROWS = 100_000
 
 
 def check_output(out: Path, inputs: Iterable[Path] = ()) -> None:
-    """Raise BadUsage where scores cannot be written to a path of this name, or would replace one of the inputs."""
+    """Raise BadUsage where scores cannot be written to a path of this name, or would replace one of the inputs or
+    lie in a bundle."""
     if out.suffix not in ENDINGS:
         raise BadUsage("out_format", f"--out {out} has no known ending; expected one of {', '.join(ENDINGS)}")
     if out.is_dir():
         raise BadUsage("out_folder", f"--out {out} is a folder; name a file in it")
-    if out.resolve() in {path.resolve() for path in inputs}:
-        raise BadUsage("out_is_input", f"--out {out} is one of the files to read; name another file")
+    check_target(out, inputs)
 
 
 def write_scores(parts: Iterable[pl.DataFrame], schema: pl.Schema, path: Path) -> None:

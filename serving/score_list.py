@@ -22,7 +22,7 @@ from features.event_log import from_us
 from features.rejects import check_reject_options
 from serving.batch import no_touchpoints, score_partition
 from serving.block_file import Block
-from serving.changes import write_changes
+from serving.changes import check_scores, write_changes
 from serving.memory_plan import MemoryPlan, plan_memory
 from serving.partitions import (
     Partitioned,
@@ -89,6 +89,8 @@ def score_list(scorer: Scorer, order: Order, out: Path, compare: Path | None, re
     """
     check_output(out, [*order.files, *order.other_files])
     check_reject_options(order.max_reject_share, _reject_file(out), [*order.files, *order.other_files])
+    if compare is not None:
+        check_scores(compare)
     plan = plan_memory(order.memory_bytes, 0 if order.snapshots is None else order.snapshots.height)
     with work_folder(out.with_name(f".{out.name}.work")) as work:
         if order.fetch is not None:
@@ -99,7 +101,7 @@ def score_list(scorer: Scorer, order: Order, out: Path, compare: Path | None, re
         inputs = {str(path): file_sha256(path) for path in read_files}
         settings = order.settings(scorer)
         was_committed = work.finish_commit()
-        job = fingerprint(out=out.name, inputs=inputs, compare=str(compare), **settings)
+        job = fingerprint(out=out.name, inputs=inputs, compare=_compared(compare, out), **settings)
         if work.begin(job, keep=[FETCHED]) and was_committed:
             return read_manifest(out)
         read, customers = _partitioned(order, out, plan, work, report)
@@ -117,6 +119,13 @@ def score_list(scorer: Scorer, order: Order, out: Path, compare: Path | None, re
         places = {name: out.with_name(f"{out.name}.{name}") for name in changes}
         work.commit({**places, draft.name: out, "manifest": manifest_path(out)})
     return manifest
+
+
+def _compared(compare: Path | None, out: Path) -> str | None:
+    """The older scores' SHA-256; they may be those that are about to be replaced, which a resumed run finds no more."""
+    if compare is None:
+        return None
+    return out.name if compare.resolve() == out.resolve() else file_sha256(compare)
 
 
 def _reject_file(out: Path) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from features.csv_file import csv_column_names
-from features.postgresql import database_name, split_table, upsert_rows
+from features.postgresql import check_reachable, database_name, split_table, upsert_rows
 
 KEY = ("customer_id", "as_of")
 TYPES = {"as_of": "timestamptz", "reasons": "jsonb"}
@@ -23,6 +23,11 @@ def shown_address(address: str) -> str:
 def scores_file(address: str) -> Path:
     """Where the scores for this table are made ready, in the working folder; manifest and rejects stay beside it."""
     return Path(f"{split_table(address)[1]}.scores.csv")
+
+
+def check_table(address: str) -> None:
+    """Raise BadUsage where the address names no table, BadEnvironment where its database cannot be reached."""
+    check_reachable(split_table(address)[0])
 
 
 def write_table(scores: Path, address: str) -> None:

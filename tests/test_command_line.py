@@ -132,7 +132,10 @@ def test_everybody_is_scored_at_one_moment(run: Run, ending: str, reasons: bool)
     ended = run(*SCORE, *AT, "--out", f"scores.{ending}", *(["--reasons"] * reasons))
     version = load_bundle(Path("bundle")).version
     assert ended.code == 0
-    assert ended.said.splitlines()[-2] == "5 rows read: 4 touchpoints, 1 duplicates dropped, 0 rejected"
+    assert ended.said.splitlines()[-3:-1] == [
+        "5 rows read: 4 touchpoints, 1 duplicates dropped, 0 rejected",
+        "reliability: unknown_vocabulary 1, unusual 2",
+    ]
     assert ended.said.splitlines()[-1] == f"3 scores by model {version} in scores.{ending}"
     read = {"parquet": pl.read_parquet, "csv": pl.read_csv, "jsonl": pl.read_ndjson}[ending]
     scores = read(Path(f"scores.{ending}"))
@@ -206,7 +209,7 @@ def test_a_few_bad_rows_go_to_a_reject_file_with_their_row_and_reason(run: Run, 
     ended = run(*SCORE, *AT, "--out", "new/folder/scores.csv", "--max-reject-share", "0.4")
     assert ended.code == 0
     told = "8 rows read: 4 touchpoints, 1 duplicates dropped, 3 rejected (see new/folder/scores.csv.rejects.csv)"
-    assert ended.said.splitlines()[-2] == told
+    assert ended.said.splitlines()[-3] == told
     assert Path("new/folder/scores.csv.rejects.csv").read_text().splitlines() == REJECTS
     assert sorted(path.name for path in (folder / "new" / "folder").iterdir()) == [
         "scores.csv",
@@ -269,6 +272,10 @@ EITHER = "as_of_or_snapshots: give either --as-of TIME or --snapshots FILE"
          "out_is_input: --out touchpoints.csv is one of the files to read; name another file"),
         (["--snapshots", "scores.csv"], 2,
          "out_is_input: --out scores.csv is one of the files to read; name another file"),
+        ([*AT, "--compare", "nothing.csv"], 2,
+         "no_scores: --compare nothing.csv is not there; give a file that journeycast score wrote"),
+        ([*AT, "--compare", "touchpoints.csv"], 3,
+         "no_scores: touchpoints.csv holds no scores; expected the columns customer_id and as_of among others"),
         ([*AT, "--bundle", "nowhere"], 2,
          "no_bundle: nowhere holds no bundle (no manifest.json); train one with `journeycast train`"),
         ([*AT, "--touchpoints", "nothing.csv"], 2,
@@ -591,11 +598,42 @@ def test_a_bundle_is_judged_on_labelled_rows(run: Run, trained: Path, tmp_path: 
     assert metrics["conversion_30d/roc_auc"] > 0.7 > metrics["conversion_30d/prevalence/roc_auc"] == 0.5
 
 
+@pytest.mark.usefixtures("folder")
+def test_what_is_written_beside_a_judgement_never_spoils_a_bundle(run: Run) -> None:
+    before = load_bundle(Path("bundle")).version
+    judge = ["evaluate", "--bundle", "bundle", "--touchpoints", "touchpoints.csv", "--labels", "touchpoints.csv"]
+    for words, out in ((judge, "bundle"), ([*MARKET, *AT], "bundle/market"), ([*SCORE, *AT], "bundle/scores.csv")):
+        ended = run(*words, "--out", out)
+        assert (ended.code, ended.said.split(":")[0]) == (2, "out_in_bundle")
+    assert load_bundle(Path("bundle")).version == before
+    refused = run(*judge, "--out", "judged", "--max-reject-share", "2")
+    assert refused == Ended(2, "bad_reject_share: the reject share is 2.0; expected a number from 0 to 1\n")
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_defect_has_an_exit_code_of_its_own_and_tells_nothing_of_customers(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("CANARY")
+
+    monkeypatch.setattr(Scorer, "load", broken)
+    ended = run(*SCORE, *AT, "--out", "scores.csv")
+    assert ended.code == 70  # neither 1, "not promoted", nor a fault that a user can mend
+    told = "defect: Journeycast has failed; please report these lines of its code: KeyError < broken ("
+    assert ended.said.startswith(told)
+    assert "CANARY" not in ended.said
+
+
 def test_the_simulation_says_that_it_is_one(run: Run, tmp_path: Path) -> None:
     ended = run("simulate", "--customers", "5", "--seed", "3", "--out", tmp_path / "some")
     rows = pl.read_parquet(tmp_path / "some" / "touchpoints.parquet").height
     assert ended == Ended(0, f"{rows} simulated touchpoints of 5 customers in {tmp_path}/some\n")
     assert (tmp_path / "some" / "README.txt").read_text().startswith("Everything in this folder is simulated")
+    assert run("simulate", "--customers", "4", "--out", tmp_path / "some").code == 0
+    (tmp_path / "some" / "facts.json").unlink()
+    refused = run("simulate", "--customers", "4", "--out", tmp_path / "some")
+    assert (refused.code, refused.said.split(":")[0]) == (2, "out_exists")
     assert run("simulate", "--customers", "0", "--difficulty", "2", "--out", tmp_path / "none") == Ended(
         2,
         "bad_simulation: customers is 0; expected at least 1\n"

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 import journeycast
+from features.errors import BadUsage
 from training import fit_conversion, fit_stage, tracking
 
 LOG = "others/touchpoints.parquet"
@@ -65,6 +66,16 @@ def test_a_retraining_is_recorded_registered_judged_and_can_be_taken_back(run: R
     assert champion() == "1"
     refused = run("promote", "--rollback")
     assert (refused.code, refused.said.split(":")[0]) == (2, "no_former_champion")
+
+    # Judged against one, it must not take the place of another.
+    tracking.promote_version("2")
+    moved = run("promote", "--challenger", "models:/journeycast/1", "--champion", "models:/journeycast/1",
+                "--touchpoints", LOG)  # fmt: skip
+    assert (moved.code, moved.said.split(":")[0]) == (2, "not_champion")
+    with pytest.raises(BadUsage, match="version 2 is the champion by now, and version 3 was judged against version 1"):
+        tracking.promote_version("3", over="1")
+    assert champion() == "2"
+    tracking.roll_back()
 
     # The same rows again, by hand: the challenger has learnt from most of them.
     by_hand = run("promote", "--challenger", "models:/journeycast/2", "--touchpoints", LOG)

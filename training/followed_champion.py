@@ -14,6 +14,7 @@ from features.inputs import Tell
 from training import tracking
 
 EVERY_S = 10.0
+STOPPING_S = 1.0  # a look that waits for a store longer ends with the process
 
 
 class FollowedChampion:
@@ -63,7 +64,7 @@ def followed(reference: str, tell: Tell, every_s: float = EVERY_S) -> Iterator[P
 
     Raises what `FollowedChampion.look` raises where the reference leads nowhere at first.
     """
-    with tempfile.TemporaryDirectory(prefix="journeycast-followed-") as folder:
+    with tempfile.TemporaryDirectory(prefix="journeycast-followed-", ignore_cleanup_errors=True) as folder:
         champion = FollowedChampion(reference, Path(folder) / "bundle", tell)
         champion.look()
         ended = threading.Event()
@@ -75,4 +76,4 @@ def followed(reference: str, tell: Tell, every_s: float = EVERY_S) -> Iterator[P
             yield Path(folder) / "bundle"
         finally:
             ended.set()
-            looking.join()
+            looking.join(STOPPING_S)

@@ -58,7 +58,8 @@ def _too_few(found: Comparison) -> str:
     return (
         f"it cannot be told: {found.rows:,} rows from which neither has learnt, {found.converted:,} of them converted "
         f"({found.left_out:,} left out); expected at least {LEAST_OF_EACH} with a conversion and {LEAST_OF_EACH} "
-        "without: give later rows or other customers, or train with rows held out (journeycast retrain)"
+        "without: give later rows or other customers; a champion made by `journeycast train` has learnt from all rows "
+        "of its day, one made by `journeycast retrain` leaves some to judge by"
     )
 
 

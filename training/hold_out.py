@@ -15,6 +15,7 @@ from training.split import held_out_persons
 KEPT_SHARE: Final = 0.2  # of the rows whose outcome is known, or of the persons
 KEPT_BACK = "rows kept from the model for the gate"
 IN_GAP = "rows whose window reaches into the time kept for the gate"
+NOT_KNOWN = "rows kept for the gate whose outcome is not known"
 
 
 @dataclass(frozen=True)
@@ -33,20 +34,20 @@ def hold_out(rows: LabelledRows, seed: int) -> HeldOut:
     """
     known: Bools = np.any(rows.converted >= 0, axis=1) if rows.horizons_days else rows.stage >= 0
     if None in rows.horizons_days:
-        judge = held_out_persons(rows.customer_id, KEPT_SHARE, seed)
-        learn: Bools = ~judge
+        kept: Bools = held_out_persons(rows.customer_id, KEPT_SHARE, seed)
+        learn: Bools = ~kept
     else:
-        judge, learn = _by_time(rows, known)
-    judge &= known
+        kept, learn = _by_time(rows, known)
+    judge: Bools = kept & known
     if not (judge.any() and (learn & known).any()):
         raise BadData(
             "nothing_to_hold_out",
             f"of {int(known.sum()):,} rows with a known outcome, a fifth kept for the gate leaves nothing on one side; "
             "give a longer record or more customers, or use journeycast train",
         )
-    kept, in_gap = int((judge & ~learn).sum()), int((~judge & ~learn).sum())
+    why = {KEPT_BACK: judge, NOT_KNOWN: kept & ~known, IN_GAP: ~kept & ~learn}
     learnt = rows.take(np.flatnonzero(learn).astype(np.int64))
-    left_out = {**rows.left_out, KEPT_BACK: kept, IN_GAP: in_gap}
+    left_out = {**rows.left_out, **{reason: int(some.sum()) for reason, some in why.items()}}
     return HeldOut(replace(learnt, left_out=left_out), rows.take(np.flatnonzero(judge).astype(np.int64)))
 
 

@@ -20,6 +20,7 @@ from training.findings import Chapter, Findings, chapters, target_of, target_wor
 from training.html_page import bullets, facts, folded, page, paragraph, section, table
 from training.labels import LabelledRows
 from training.pictures import PLOT_STYLE, Picture, percent, rows_and_persons, write_pictures
+from training.split import ASKED_FOR
 
 STYLE: Final = Path(__file__).with_name("card.css")
 CARD: Final = "card.html"
@@ -66,10 +67,13 @@ def judged_held_out(about: dict[str, Any]) -> str:
     rows = f"{judged['training_rows']:,} rows were learnt from and {judged['test_rows']:,} held out to judge"
     kept = "The model that is kept learnt in the same way from all rows."
     if judged["split"] == "person":
-        why = judged["why_not_by_time"]
-        return f"By customers that the judged model had never seen: {rows}. Not by time as well: {why}. {kept}"
+        why = f" Not by time as well: {judged['why_not_by_time']}." if judged["why_not_by_time"] != ASKED_FOR else ""
+        return f"By customers that the judged model had never seen: {rows}.{why} {kept}"
+    whose = "later rows of customers that the judged model had never seen"
+    if judged["split"] == "time":
+        whose = "later rows, also of customers from whose earlier rows the judged model had learnt"
     gap = f"{judged['left_out_in_gap']:,} rows in between, whose outcome was not known by then, were left out"
-    return f"By later rows of customers that the judged model had never seen: {rows}; {gap}. {kept}"
+    return f"By {whose}: {rows}; {gap}. {kept}"
 
 
 def judged_given(rows: LabelledRows, split: Sequence[str] | None) -> str:

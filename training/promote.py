@@ -27,20 +27,26 @@ def run_promotion(
     if version is None or held_by is None:
         missing = challenger if version is None else champion
         raise BadUsage("no_model", f"{missing} was not found; register one with journeycast train --register")
+    serving = tracking.registered_version(tracking.CHAMPION_REFERENCE)
+    if serving not in (held_by, None):
+        raise BadUsage("not_champion", f"{champion} is version {held_by}, but version {serving} has the place")
     one, other = (
         Contender.open(tracking.download_bundle(tracking.version_reference(name))) for name in (version, held_by)
     )
     log, rows = read_labelled(asked, one.model.reader.journey, f"{tracking.REGISTERED_MODEL}-{version}.", now, tell)
     comparison, decision = judge_at_gate(one, other, log, rows, asked.fit.seed, rule)
     why = in_words(comparison, decision)
-    settle(version, why, decision.is_promoted)
+    settle(version, held_by, why, decision.is_promoted)
     for line in why:
         tell(line)
     return decision.is_promoted
 
 
-def settle(version: str, why: list[str], is_promoted: bool) -> None:
-    """Note the gate's decision on the version, and give it the place where it says so."""
+def settle(version: str, over: str, why: list[str], is_promoted: bool) -> None:
+    """Note the gate's decision on the version, and give it the place where it says so.
+
+    Raises BadUsage where the version that it was judged against has lost the place meanwhile.
+    """
     tracking.tag_version(version, {"gate": "; ".join(why)})
     if is_promoted:
-        tracking.promote_version(version)
+        tracking.promote_version(version, over)

@@ -21,8 +21,9 @@ from training.promote import settle
 from training.run import TrainingRun, run_prepared
 from training.settings import Settings
 from training.stopwatch import Stopwatch
+from training.train import asked_for
 
-FIRST = "promoted: it is the first model registered"
+FIRST = "promoted: nobody was the champion"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def run_retraining(
     tell: Tell,
     progress: Callable[[], AbstractContextManager[Report]],
 ) -> Retraining:
-    """Train on what `hold_out` leaves, register, and judge at the gate; the first model of all is the champion.
+    """Train on what `hold_out` leaves, register, and judge at the gate; where nobody is the champion, the model is.
 
     The alias moves last: what fails or is interrupted before has changed nothing that serves. Raises what
     `run_training`, `hold_out` and `judge_at_gate` raise.
@@ -51,7 +52,7 @@ def run_retraining(
     check_out(out)
     with stopwatch.phase("reading"):
         ready = prepare(asked, out, now, tell)
-    held_out = hold_out(ready.rows, ready.settings.fit.seed)
+    held_out = hold_out(asked_for(ready.rows, ready.settings), ready.settings.fit.seed)
     for reason, count in held_out.learn.left_out.items():
         if count and reason not in ready.rows.left_out:
             tell(f"left out: {count:,} {reason}")
@@ -65,5 +66,5 @@ def run_retraining(
     comparison, decision = judge_at_gate(Contender.open(out), opponent, ready.log, held_out.judge, seed, rule)
     tracking.log_gate(run.run_id, as_metrics(comparison))
     why = in_words(comparison, decision)
-    settle(version, why, decision.is_promoted)
+    settle(version, champion, why, decision.is_promoted)
     return Retraining(run, decision.is_promoted, tuple(why))

@@ -251,7 +251,7 @@ def _absolute(source: str) -> str:
 
 
 def _embedder_in(folder: Path, embedder: str, absolute: bool = False) -> str:
-    """A hub's name stays what it is; a folder that is there is one."""
+    """A name stays what it is; a folder that is there is one."""
     is_folder = embedder not in EMBEDDERS and (folder / embedder).is_dir()
     return str((folder / embedder).absolute() if absolute else folder / embedder) if is_folder else embedder
 

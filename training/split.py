@@ -27,6 +27,7 @@ PERSON_SHARE: Final = 0.2
 MIN_POSITIVES: Final = 50
 MIN_ROWS: Final = 300
 FOLDS: Final = 5
+ASKED_FOR: Final = "asked for"
 NEVER_ENDS: Final = "the label window never ends, so no time lies after it"
 DEFAULT_SPLIT: Final = settings.Split()
 
@@ -77,7 +78,7 @@ def time_and_person_split(
     by_person = partial(_by_person, position, asked.person_share or PERSON_SHARE)
     gap_days = longest_horizon_days if asked.gap_days is None else asked.gap_days
     if asked.kind == "person":
-        return by_person("asked for")
+        return by_person(ASKED_FOR)
     if gap_days is None:
         return by_person(NEVER_ENDS)
     cut_us = _cut(as_of_us, asked.late_share)

@@ -46,7 +46,6 @@ STORE = "sqlite:///mlflow.db"
 LOADER = "serving.pyfunc"
 # What the loader imports. Journeycast itself is on no index: install it where the model is loaded.
 NEEDED = (
-    "lightgbm",
     "msgspec",
     "numba",
     "numpy",
@@ -59,6 +58,7 @@ NEEDED = (
     "scipy",
     "tokenizers",
 )
+NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # what MLflow says of a name that leads nowhere
 ASKED = Schema([ColSpec(DataType.string, name) for name in ("customer_id", "as_of", "touchpoints")])
 PROCESS = "process"  # the tag that says whose a run is
 
@@ -97,7 +97,8 @@ def log_metrics(metrics: Mapping[str, float], step: int | None = None) -> None:
 
 def log_gate(run_id: str, metrics: Mapping[str, float]) -> None:
     """Record what the gate has found in the challenger's run, which has ended."""
-    mlflow.log_metrics(finite_metrics(metrics)[0], run_id=run_id)
+    with _in_reach(told=True):
+        mlflow.log_metrics(finite_metrics(metrics)[0], run_id=run_id)
 
 
 def set_tags(tags: Mapping[str, str]) -> None:
@@ -106,7 +107,7 @@ def set_tags(tags: Mapping[str, str]) -> None:
 
 
 def log_settings(settings: Settings) -> None:
-    """Record the resolved configuration in the current run as `config.toml`; `train --config` repeats the run by it."""
+    """Record the resolved configuration in the current run as `config.toml`: the same command repeats the run by it."""
     mlflow.log_text(settings.to_toml(), "config.toml")
 
 
@@ -153,7 +154,7 @@ def log_bundle(bundle: Path) -> None:
 def register_bundle(run_id: str) -> str:
     """Make the bundle of a run that has ended well a new version of the registered model; returns the version.
 
-    The first version ever registered becomes the champion. What is interrupted before has moved nothing.
+    Where nobody is the champion, it becomes the champion. What is interrupted before has moved nothing.
     """
     try:
         # Of two at once, one is the first. MLflow prints what it does, whoever asked for quiet.
@@ -180,14 +181,17 @@ def download_bundle(reference: str) -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     try:
         local = Path(mlflow.artifacts.download_artifacts(reference, dst_path=folder))
-        flavor = mlflow.models.Model.load(local).flavors["python_function"]
-    except (MlflowException, OSError, KeyError):
-        raise BadUsage("no_model", nowhere) from None
-    except Exception as error:  # MLflow lets those of its store's driver pass
-        raise _unreachable(error) from None
-    if flavor.get("loader_module") != LOADER:
-        raise BadUsage("no_model", f"{reference} is not a Journeycast model")
-    return local / str(flavor["data"])
+        flavor = mlflow.models.Model.load(local).flavors.get("python_function", {})
+        if flavor.get("loader_module") != LOADER:
+            raise BadUsage("no_model", f"{reference} is not a Journeycast model")
+        return local / str(flavor["data"])
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)  # who asks again and again must not fill the disk
+        if isinstance(error, MlflowException) and error.error_code in NOT_THERE:
+            raise BadUsage("no_model", nowhere) from None
+        if isinstance(error, BadUsage) or not isinstance(error, Exception):
+            raise
+        raise _unreachable(error) from None  # MLflow lets those of its store's driver pass
 
 
 def registered_version(reference: str) -> str | None:
@@ -210,15 +214,25 @@ def version_reference(version: str) -> str:
     return f"models:/{REGISTERED_MODEL}/{version}"
 
 
-def promote_version(version: str) -> None:
-    """Make a version the champion; the one before keeps the alias `former`, and the new one remembers it."""
-    before = _version_of(CHAMPION)
-    with _in_reach(told=True):
-        client = mlflow.MlflowClient()
-        if before is not None and before != version:
-            client.set_model_version_tag(REGISTERED_MODEL, version, FORMER, before)
-            client.set_registered_model_alias(REGISTERED_MODEL, FORMER, before)
-        client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, version)  # last: it is what others read
+def promote_version(version: str, over: str | None = None) -> None:
+    """Make a version the champion; the one before keeps the alias `former`, and the new one remembers it.
+
+    Raises BadUsage where it was judged `over` another version than the one that has the place by now.
+    """
+    with store_lock(_address()):
+        before = _version_of(CHAMPION)
+        if None not in (over, before) and before not in (over, version):
+            raise BadUsage(
+                "champion_moved",
+                f"version {before} is the champion by now, and version {version} was judged against version {over}; "
+                f"judge it anew: journeycast promote --challenger {version_reference(version)}",
+            )
+        with _in_reach(told=True):
+            client = mlflow.MlflowClient()
+            if before is not None and before != version:
+                client.set_model_version_tag(REGISTERED_MODEL, version, FORMER, before)
+                client.set_registered_model_alias(REGISTERED_MODEL, FORMER, before)
+            client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, version)  # last: it is what others read
 
 
 def roll_back() -> tuple[str, str]:
@@ -261,7 +275,7 @@ def _version_of(alias: str) -> str | None:
     try:
         return str(mlflow.MlflowClient().get_model_version_by_alias(REGISTERED_MODEL, alias).version)
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code in NOT_THERE:
             return None
         raise _unreachable(error) from None
     except Exception as error:  # MLflow lets those of its store's driver pass

@@ -8,15 +8,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from features.errors import BadData, BadEnvironment
+from features.errors import BadData, BadEnvironment, BadUsage
 from features.inputs import Tell
+from features.table_files import find_files
+from models.bundle_files import check_target
 from training import tracking
 from training.fingerprint import of_labelled_rows, of_touchpoints
 from training.labels import LabelledRows
 from training.prepare import Prepared, prepare
 from training.progress import Report
 from training.run_record import record_data
-from training.settings import Settings, Target, Trees
+from training.settings import Settings, Target, Trees, load_settings
 from training.train import asked_for, split_rows
 from training.tree_choice import TreeChoice, TreeChoices
 from training.trial_rows import Part, inner_parts, only
@@ -39,6 +41,10 @@ def run_search(
     A search that was stopped goes on where it was: its trials stand in `study`, beside `out` where None is named.
     Raises what reading, labelling and fitting raise.
     """
+    data = asked.data
+    named = [*(data.touchpoints or ()), *(source for source in (data.labels, data.stage_history) if source)]
+    check_target(out, [file for source in named for file in find_files(source)])
+    _check_configuration(out)
     ready = prepare(asked, out, now, tell)
     name, seed = _name(ready), ready.settings.fit.seed
     file = study or out.with_name(out.name + STUDY)
@@ -55,6 +61,15 @@ def run_search(
         _write(asked, ready, found, gained, out)
         tracking.log_file(out)
     return gained
+
+
+def _check_configuration(out: Path) -> None:
+    """Raise BadUsage where something else than a configuration is there."""
+    if out.exists():
+        try:
+            load_settings(out, {})
+        except BadUsage:
+            raise BadUsage("out_exists", f"{out} exists and is no configuration; give another --out") from None
 
 
 def _parts(ready: Prepared, report: Report) -> tuple[dict[Target, list[Part]], Part]:
@@ -107,11 +122,23 @@ def _record(found: Iterable[Found], gained: Iterable[Gain]) -> None:
 
 
 def _write(asked: Settings, ready: Prepared, found: Iterable[Found], gained: Iterable[Gain], out: Path) -> None:
-    """A configuration for `train --config`: the one asked for, with the trees found, and what they gained above it."""
-    trees = {f"{of_target.target}_trees": Trees(**vars(of_target.trees)) for of_target in found}
+    """A configuration for `train --config`: the one asked for, with trees that gained, and above it what they did."""
+    trees = {
+        f"{of_target.target}_trees": Trees(**vars(of_target.trees))
+        for of_target in found
+        if have_gained(of_target.target, gained)
+    }
     settings = asked.resolved(ready.journey, asked.data.known_until).model_copy(update=trees)
     lines = [f"# {gain}" for gain in gained]
+    draft = out.with_name(f".{out.name}.partial")
     try:
-        out.write_text("\n".join([*lines, "", settings.to_toml()]), "utf-8")
+        draft.write_text("\n".join([*lines, "", settings.to_toml()]), "utf-8")
+        draft.replace(out)
     except OSError as error:
+        draft.unlink(missing_ok=True)
         raise BadEnvironment("out_unwritable", f"{out} cannot be written: {error.strerror}") from None
+
+
+def have_gained(target: str, gained: Iterable[Gain]) -> bool:
+    """Whether the trees found for a model have, over its columns, less log loss than the usual ones."""
+    return sum(gain.difference.value for gain in gained if (gain.column == "stage") == (target == "stage")) < 0

@@ -78,6 +78,8 @@ def test_only_chosen_columns_are_read(tmp_path: Path) -> None:
         (b'a,b\n1,"2"x\n3,4\n', "quotes_unbalanced", "at line 2 "),
         (b'a,b\n1,5" disk\n3,6" disk\n', "quotes_unbalanced", "at line 2 "),
         (b'a,"b\n1,2\n', "quotes_unbalanced", "at line 1 "),
+        (b"a;b\n1;2\n", "wrong_separator", "separated by semicolons; export it with commas"),
+        (b"a\tb\n1\t2\n", "wrong_separator", "separated by tabs"),
         (b"a,b\n1,2\n1,caf\xe9\n", "file_not_utf8", "at line 3;"),
         (b"a,b\n1,2\n3", "file_cut_off", "in the middle of row 2"),
         ("a,b\n1,2\n".encode("utf-16"), "file_not_utf8", "UTF-16"),

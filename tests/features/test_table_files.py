@@ -54,6 +54,7 @@ def test_a_link_to_a_file_is_that_file(folder: Path) -> None:
     [
         ("nothing.csv", r"nothing\.csv is not there"),
         ("nothing*.csv", r"nothing\*\.csv is not there"),
+        ("d?ep", r"d\?ep matches folders alone; expected files"),
         ("notes.txt", r"ends in '\.txt'; expected \.parquet, \.csv, \.jsonl, \.ndjson"),
         ("_SUCCESS", "ends in ''"),
         ("deep", "holds CSV and JSON Lines files; expected one kind"),

@@ -23,7 +23,7 @@ from features.phrases import learn_phrases
 from features.rows import Embed
 from models import bundle
 from models.bundle import load_bundle, save_bundle
-from models.bundle_files import manifest_bytes
+from models.bundle_files import check_target, manifest_bytes
 from models.calibration import Blend
 from models.conversion import ConversionModel
 from models.journey_model import Asked, JourneyModel, Reader
@@ -477,6 +477,46 @@ def test_a_swap_that_fails_brings_the_older_bundle_back(
 
     assert contents(copied) == before
     assert [path.name for path in copied.parent.iterdir()] == ["bundle"]
+
+
+def test_a_swap_that_is_interrupted_brings_the_older_bundle_back(
+    copied: Path, model: JourneyModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, rename = contents(copied), Path.rename
+
+    def told_to_end_at_the_draft(path: Path, target: Path) -> Path:
+        if Path(target) == copied and path.name != copied.name:
+            raise SystemExit(143)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", told_to_end_at_the_draft)
+    with pytest.raises(SystemExit):
+        save_bundle(replace(model, about={}), None, copied)
+
+    assert contents(copied) == before
+    assert [path.name for path in copied.parent.iterdir()] == ["bundle"]
+
+
+def test_nothing_else_is_written_into_a_bundle(copied: Path, tmp_path: Path) -> None:
+    for out in (copied, copied / "model.json", copied / "trees" / "card.html"):
+        with pytest.raises(BadUsage, match="which must stay as it is") as refused:
+            check_target(out)
+        assert refused.value.code == "out_in_bundle"
+    check_target(copied.with_name("beside.csv"))
+    with pytest.raises(BadUsage, match="is one of the files to read"):
+        check_target(tmp_path / "here" / ".." / "read.csv", [tmp_path / "read.csv"])
+
+
+def test_where_the_system_is_short_of_something_a_bundle_is_not_called_corrupt(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_many_open(_: Path) -> bytes:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Path, "read_bytes", too_many_open)
+    with pytest.raises(BadEnvironment, match="cannot be read now: Too many open files") as refused:
+        load_bundle(copied)
+    assert refused.value.code == "system_refused"
 
 
 def test_a_write_that_fails_leaves_nothing_where_nothing_was(model: JourneyModel, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from serving.answers import Sealed, whereabouts
+from features.errors import whereabouts
+from serving.answers import Sealed
 
 
 async def greet(scope: Scope, receive: Receive, send: Send) -> None:

@@ -73,6 +73,18 @@ def test_a_bento_asks_for_the_ranges_of_the_project_and_not_for_torch() -> None:
     assert not {"torch", "lightgbm", "mlflow", "scikit-learn"} & {words.partition(">")[0] for words in asked}
 
 
+def test_the_endpoint_scores_without_what_lists_and_trainings_need(plain_bundle: Path) -> None:
+    code = (
+        "import pathlib, sys, serving.service; from serving.scorer import Scorer\n"
+        "Scorer.load(pathlib.Path(sys.argv[1])).score_histories([('a', [])], 0, reasons=True)\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    asked = [sys.executable, "-c", code, plain_bundle]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True, timeout=LIMIT_S)
+    assert {"numba", "bentoml"} <= set(done.stdout.split())
+    assert not {"dataframely", "lightgbm", "mlflow", "pandas", "polars", "sklearn", "torch"} & set(done.stdout.split())
+
+
 def test_its_image_is_small_and_its_user_is_not_root(bento: Path) -> None:
     lines = (bento / "env" / "docker" / "Dockerfile").read_text().splitlines()
     made = [line for line in lines if line and not line.startswith("#")]

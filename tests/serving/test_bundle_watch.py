@@ -1,3 +1,4 @@
+import errno
 import shutil
 from pathlib import Path
 
@@ -88,3 +89,21 @@ def test_a_bundle_may_come_after_the_start(tmp_path: Path, caplog: pytest.LogCap
     write(tmp_path / "bundle", "one")
     shelf.watch.look()
     assert shelf.installed == ["one"]
+
+
+def test_what_the_system_refused_is_tried_again_and_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = Shelf(write(tmp_path / "bundle", "one"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", too_many_open)
+        shelf.watch.look()
+        shelf.watch.look()
+    assert len(caplog.messages) == 1
+    shelf.watch.look()
+    shelf.watch.look()
+    assert (shelf.installed, shelf.opened) == (["one"], 3)
+
+
+def too_many_open(_: Path) -> str:
+    raise OSError(errno.EMFILE, "Too many open files")

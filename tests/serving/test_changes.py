@@ -91,3 +91,12 @@ def test_what_holds_no_scores_is_refused(tmp_path: Path, content: bytes) -> None
     with pytest.raises(BadData) as caught:
         write_changes(tmp_path / "other.csv", tmp_path / "other.csv", tmp_path)
     assert caught.value.code == "no_scores"
+
+
+def test_of_whom_nothing_is_known_nobody_is_to_be_addressed(tmp_path: Path) -> None:
+    known = {"reliability": ["no_data", "ok", "ok", "ok", "ok"]}
+    pl.DataFrame(OLDER).write_csv(tmp_path / "older.csv")
+    pl.DataFrame(NEWER | known).write_csv(tmp_path / "newer.csv")
+    write_changes(tmp_path / "older.csv", tmp_path / "newer.csv", tmp_path)
+    assert pl.read_csv(tmp_path / "retarget.next_20.csv")["customer_id"].to_list() == ["rises"]  # and not "comes"
+    assert "band,,no_data,1" in (tmp_path / "transitions.csv").read_text().splitlines()

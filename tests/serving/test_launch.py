@@ -1,3 +1,4 @@
+import os
 import shutil
 import socket
 from pathlib import Path
@@ -5,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from features.errors import BadEnvironment, BadUsage
+from serving.keys import entry, make_key
 from serving.launch import serve
+from serving.workers import Workers
 
 
 def free_port() -> int:
@@ -56,3 +59,41 @@ def test_a_damaged_bundle_is_not_served(plain_bundle: Path, tmp_path: Path) -> N
     (damaged / "model.json").write_bytes(b"{}")
     with pytest.raises(BadEnvironment):
         serve(damaged)
+
+
+@pytest.mark.parametrize(
+    ("setting", "content", "code"),
+    [
+        ("KEY_FILE", "no key\n", "bad_keys"),
+        ("SECRET_FILE", "no secret\n", "bad_secrets"),
+        ("KEY_FILE", None, "unreadable_keys"),
+    ],
+)
+def test_keys_that_cannot_be_read_end_the_start(
+    plain_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, content: str | None, code: str
+) -> None:
+    if content is not None:
+        (tmp_path / "file.txt").write_text(content)
+    monkeypatch.setenv(f"JOURNEYCAST_SERVE_{setting}", str(tmp_path / "file.txt"))
+    with pytest.raises(BadUsage) as caught:
+        serve(plain_bundle, port=free_port())
+    assert caught.value.code == code
+
+
+def test_a_key_file_is_looked_for_in_the_users_folder(
+    plain_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: dict[str, str] = {}
+
+    def remember(_: Workers) -> None:
+        given.update(os.environ)
+
+    (tmp_path / "keys.txt").write_text(entry("crm", make_key()))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setenv("JOURNEYCAST_SERVE_KEY_FILE", "keys.txt")
+    monkeypatch.setattr(Workers, "keep", remember)
+    port = free_port()
+    serve(plain_bundle, port=port)
+    assert given["JOURNEYCAST_SERVE_KEY_FILE"] == str(tmp_path / "keys.txt")
+    assert capsys.readouterr().err.splitlines()[-1] == f"listening on http://127.0.0.1:{port}"

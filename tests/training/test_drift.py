@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import chi2
 
 from models.journey_model import JourneyModel
-from training.drift import THE_FORECAST, measure_drift, measure_drift_from_kept, shift_of
+from training.drift import THE_FORECAST, measure_drift, measure_drift_from_kept, shift_from_grid, shift_of
 
 NAN = float("nan")
 
@@ -60,7 +60,8 @@ def test_a_change_of_the_customers_is_found(fitted: JourneyModel, others, embed)
     assert len(same.shifts) == 3
     of = {shift.name: shift for shift in moved.shifts}["any touchpoint: times ever"]
     assert of.stability_index > 0.25 > of.by_chance
-    assert moved.test_rows == min(len(busy), 5000)
+    is_known = others.rows.converted[busy, 0] >= 0
+    assert 0 < moved.test_rows == min(int(is_known.sum()), 5000) < len(busy)
     assert [shift.stability_index for shift in moved.shifts] == sorted(
         (shift.stability_index for shift in moved.shifts), reverse=True
     )
@@ -79,6 +80,27 @@ def test_a_bundle_has_kept_enough_of_its_training_to_find_the_change(fitted: Jou
     of = {shift.name: shift for shift in drift.shifts}["any touchpoint: times ever"]
     assert of.stability_index > 0.25 > of.by_chance
     assert (drift.training_rows, drift.training_persons) == (learnt["rows"], learnt["customers"])
+
+
+def test_the_rows_learnt_from_have_not_moved(fitted: JourneyModel, many, embed) -> None:
+    told = replace(fitted, about={"trained_on": {"rows": len(many.rows), "customers": len(set(many.rows.customer_id))}})
+    drift = measure_drift_from_kept(told, many.log, many.rows, embed)
+
+    assert drift is not None
+    assert len(drift.shifts) > 100
+    assert [shift.name for shift in drift.shifts if shift.stability_index > shift.by_chance] == []
+
+
+def test_five_points_of_a_grid_stand_for_the_values_before() -> None:
+    grid = np.array([0, 0, 0, 0, 4, 5, 6, 7, 8], dtype=np.float32)
+
+    # Three or four eighths of the values before are 0, and as many of the new ones.
+    same = shift_from_grid("visits", grid, np.array([0, 0, 0, 4, 5, 6, 7, 8], dtype=np.float32), (8, 8))
+    assert same.stability_index == 0.0
+    # All new values are 0: of those before at most a half are, and in each eighth above half a row of eight stands in.
+    moved = shift_from_grid("visits", grid, np.zeros(8, dtype=np.float32), (8, 8))
+    eighths = (1 / 8 - 1 / 16) * np.log((1 / 8) / (1 / 16))
+    assert moved.stability_index == pytest.approx((1 - 4 / 8) * np.log(1 / (4 / 8)) + 4 * eighths)
 
 
 def test_a_model_that_kept_nothing_of_its_training_tells_no_drift(fitted: JourneyModel, others, embed) -> None:

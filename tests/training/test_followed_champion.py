@@ -79,3 +79,20 @@ def test_an_alias_that_nobody_has_is_refused_at_once() -> None:
         followed("models:/journeycast@nobody", print),
     ):
         pytest.fail("nothing to follow")
+
+
+@pytest.mark.usefixtures("store")
+def test_an_end_does_not_wait_for_a_store_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def look(_: FollowedChampion) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            asked.set()
+            answer.wait(30)
+
+    monkeypatch.setattr(FollowedChampion, "look", look)
+    with followed(CHAMPION, lambda _: None, every_s=0.01):
+        assert asked.wait(30)
+        began = time.monotonic()
+    assert time.monotonic() - began < 10
+    answer.set()

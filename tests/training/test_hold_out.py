@@ -42,6 +42,7 @@ def test_ten_rows_are_cut_in_time_with_a_gap() -> None:
     assert held_out.learn.left_out == {
         "windows of 30 days that are not over": 2,
         "rows kept from the model for the gate": 2,
+        "rows kept for the gate whose outcome is not known": 0,
         "rows whose window reaches into the time kept for the gate": 3,
     }
 
@@ -52,6 +53,8 @@ def test_rows_not_known_yet_judge_nothing_and_move_no_cut() -> None:
 
     assert days_of(held_out.judge) == [80, 90]
     assert days_of(held_out.learn) == [0, 10, 20, 30, 40]
+    assert list(held_out.learn.left_out.values()) == [2, 2, 2, 3]
+    assert held_out.learn.left_out["rows kept for the gate whose outcome is not known"] == 2
 
 
 def test_stages_alone_need_no_gap() -> None:

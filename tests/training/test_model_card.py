@@ -195,6 +195,18 @@ def test_a_split_by_customers_says_why() -> None:
     assert "Not by time as well: no time." in told
 
 
+def test_a_split_by_time_alone_says_that_customers_recur() -> None:
+    told = judged_held_out({"judged_on": {**ABOUT["judged_on"], "split": "time"}})
+
+    assert told.startswith("By later rows, also of customers from whose earlier rows the judged model had learnt: 500")
+
+
+def test_a_split_by_customers_that_was_asked_for_needs_no_excuse() -> None:
+    told = judged_held_out({"judged_on": {**ABOUT["judged_on"], "split": "person", "why_not_by_time": "asked for"}})
+
+    assert "Not by time" not in told
+
+
 def test_a_model_that_was_itself_judged_is_not_said_to_have_learnt_from_all() -> None:
     told = judged_held_out({"judged_on": {**ABOUT["judged_on"], "split": "time", "is_itself": True}})
 

@@ -1,9 +1,11 @@
 """Runs and models in MLflow: what is recorded, what never is, and what happens when something fails."""
 
 import ast
+import errno
 import json
 import re
 import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -307,3 +309,21 @@ def test_no_word_and_no_id_of_a_touchpoint_is_in_the_store_or_among_the_artifact
     assert ids.findall(content) == []
     assert len(words) > 500
     assert [text for text in words if text in content] == []
+
+
+@pytest.mark.usefixtures("store")
+def test_a_download_that_fails_is_told_as_such_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def full(reference: str, dst_path: str) -> str:
+        (Path(dst_path) / reference[-8:]).write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tracking.mlflow.artifacts, "download_artifacts", full)
+    before = list(tmp_path.iterdir())
+    with pytest.raises(BadEnvironment) as caught:
+        download_bundle(CHAMPION)
+    assert caught.value.code == "tracking_unreachable"
+    assert list(tmp_path.iterdir()) == before

@@ -17,6 +17,7 @@ from training.progress import silent
 from training.tree_choice import TreeChoice, TreeChoices
 from training.trial_rows import RowLosses
 from training.tune import Found, Gain, Tried, choices, gains, search
+from training.tune_run import have_gained
 
 
 @dataclass
@@ -113,3 +114,14 @@ def test_trees_are_chosen_for_one_target() -> None:
     trees = TreeChoice(num_leaves=9)
     assert choices("stage", trees) == TreeChoices(stage=trees)
     assert choices("conversion", trees) == TreeChoices(conversion=trees)
+
+
+def test_only_trees_that_gained_are_kept() -> None:
+    better, worse = (Estimate(value, value - 0.01, value + 0.01) for value in (-0.002, 0.003))
+    gained = [
+        Gain("stage", 10, 5, 0.5, 0.6, worse),
+        Gain("conversion_30d", 10, 5, 0.5, 0.6, worse),
+        Gain("conversion_90d", 10, 5, 0.5, 0.6, Estimate(-0.004, -0.01, 0.01)),
+    ]
+    assert (have_gained("stage", gained), have_gained("conversion", gained)) == (False, True)
+    assert have_gained("stage", [Gain("stage", 10, 5, 0.5, 0.6, better)])
