@@ -298,7 +298,10 @@ def promote(
     stage_history: StageHistorySource = None,
     rollback: Annotated[bool, typer.Option("--rollback", help="Give the place back to the former champion.")] = False,
 ) -> None:
-    """Judge challenger and champion on the same rows; the better one serves. Exit code 0 promoted, 1 not promoted."""
+    """Judge challenger and champion on the same rows; the better one serves. Exit code 0 promoted, 1 not promoted.
+
+    Rows that are rejected are listed in journeycast-VERSION.rejects.csv in the working folder.
+    """
     from training import tracking
     from training.gate_rule import Rule
     from training.promote import run_promotion

@@ -203,11 +203,6 @@ class Journey(_Part):
         return {stage: f"stage_{stage}" for stage in self.stages}
 
     @property
-    def conversion_columns(self) -> dict[int | None, str]:
-        """The score column of each horizon in days, ascending; {None: "conversion"} where there is no horizon."""
-        return {horizon: conversion_column(horizon) for horizon in self.conversion.horizons}
-
-    @property
     def defining_evidence(self) -> tuple[Evidence, ...]:
         """The evidence by which the rules know a stage. Rules with when = "any" name none: everybody shows theirs."""
         return tuple(dict.fromkeys(rule.evidence for rule in self.labels.rules if rule.when is None))

@@ -107,7 +107,6 @@ def test_a_journey_cannot_be_changed() -> None:
 
 
 def test_score_columns_are_named_in_one_place() -> None:
-    assert DEFAULT_JOURNEY.conversion_columns == {30: "conversion_30d", 90: "conversion_90d"}
     assert list(DEFAULT_JOURNEY.stage_columns.values()) == [
         "stage_awareness",
         "stage_consideration",
