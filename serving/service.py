@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import importlib
+import sys
 from pathlib import Path
 
 import bentoml
@@ -83,7 +85,21 @@ class Journeycast:
 def _open(folder: Path) -> HistoryScorer:
     from serving.scorer import Scorer  # seconds of imports, which BentoML's supervisor would pay as well
 
+    _load_numba_without_blas()
     return Scorer.load(folder, market=SETTINGS.market)
+
+
+def _load_numba_without_blas() -> None:
+    """Numba loads SciPy's BLAS (15 MB) with what was compiled; no compiled pass here multiplies matrices.
+
+    What else wants SciPy later is not kept from it.
+    """
+    if "numba.np.arraymath" not in sys.modules and "scipy.linalg" not in sys.modules:
+        sys.modules["scipy.linalg"] = None  # type: ignore[assignment]  # so that importing it fails
+        try:
+            importlib.import_module("numba.np.arraymath")
+        finally:
+            del sys.modules["scipy.linalg"]
 
 
 def _install(scorer: HistoryScorer) -> None:
