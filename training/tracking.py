@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import io
 import json
 import logging
@@ -187,11 +188,20 @@ def download_bundle(reference: str) -> Path:
         return local / str(flavor["data"])
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)  # who asks again and again must not fill the disk
-        if isinstance(error, MlflowException) and error.error_code in NOT_THERE:
+        if _is_not_there(error):
             raise BadUsage("no_model", nowhere) from None
         if isinstance(error, BadUsage) or not isinstance(error, Exception):
             raise
         raise _unreachable(error) from None  # MLflow lets those of its store's driver pass
+
+
+def _is_not_there(error: BaseException) -> bool:
+    if isinstance(error, MlflowException):
+        return error.error_code in NOT_THERE
+    return isinstance(error, OSError) and error.errno in (
+        None,
+        errno.ENOENT,
+    )  # MLflow raises some without one
 
 
 def registered_version(reference: str) -> str | None:

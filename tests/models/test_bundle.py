@@ -461,36 +461,34 @@ def test_a_write_that_fails_leaves_the_older_bundle(copied: Path, model: Journey
     assert [path.name for path in copied.parent.iterdir()] == ["bundle"]
 
 
-def test_a_swap_that_fails_brings_the_older_bundle_back(
-    copied: Path, model: JourneyModel, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("stopped_by", "ended_by", "told"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            BadEnvironment,
+            "cannot be written: No space left on device",
+        ),
+        (SystemExit(143), SystemExit, "143"),  # as SIGTERM ends the command line
+    ],
+)
+def test_a_swap_that_does_not_end_brings_the_older_bundle_back(
+    stopped_by: BaseException,
+    ended_by: type[BaseException],
+    told: str,
+    copied: Path,
+    model: JourneyModel,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before, rename = contents(copied), Path.rename
 
-    def full_for_the_draft(path: Path, target: Path) -> Path:
+    def stopped_at_the_draft(path: Path, target: Path) -> Path:
         if Path(target) == copied and path.name != copied.name:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise stopped_by
         return rename(path, target)
 
-    monkeypatch.setattr(Path, "rename", full_for_the_draft)
-    with pytest.raises(BadEnvironment, match="cannot be written: No space left on device"):
-        save_bundle(replace(model, about={}), None, copied)
-
-    assert contents(copied) == before
-    assert [path.name for path in copied.parent.iterdir()] == ["bundle"]
-
-
-def test_a_swap_that_is_interrupted_brings_the_older_bundle_back(
-    copied: Path, model: JourneyModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before, rename = contents(copied), Path.rename
-
-    def told_to_end_at_the_draft(path: Path, target: Path) -> Path:
-        if Path(target) == copied and path.name != copied.name:
-            raise SystemExit(143)
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, "rename", told_to_end_at_the_draft)
-    with pytest.raises(SystemExit):
+    monkeypatch.setattr(Path, "rename", stopped_at_the_draft)
+    with pytest.raises(ended_by, match=told):
         save_bundle(replace(model, about={}), None, copied)
 
     assert contents(copied) == before

@@ -246,6 +246,15 @@ def test_looking_where_no_store_is_makes_none(store: Path) -> None:
 
 
 @pytest.mark.usefixtures("store")
+def test_a_run_that_kept_no_such_model_is_told() -> None:
+    with tracked_run("empty", {}, {}) as run_id:
+        pass
+    with pytest.raises(BadUsage, match="was not found in sqlite") as caught:
+        download_bundle(f"runs:/{run_id}/nothing")
+    assert caught.value.code == "no_model"
+
+
+@pytest.mark.usefixtures("store")
 def test_a_model_that_is_not_ours_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("somebody else's")
     with tracked_run("other", {}, {}) as run_id:
