@@ -61,14 +61,11 @@ def read_columns(path: Path, raw: pl.DataFrame, types: Mapping[str, pl.DataType]
 
     Raises BadData, naming every column whose type in the file cannot be read into the type wanted.
     """
-    present = {name: raw[name] for name in types if name in raw.columns}
-    faults = [fault for name, column in present.items() if (fault := _type_fault(path, column, types[name]))]
+    found = [raw[name] if name in raw.columns else _nothing(name, pl.Null(), raw.height) for name in types]
+    faults = [fault for column in found if (fault := _type_fault(path, column, types[column.name]))]
     if faults:
         raise BadData("bad_columns", faults)
-    columns: list[pl.Series] = []
-    for name, wanted in types.items():
-        columns += _read(present.get(name, pl.repeat(None, raw.height, dtype=pl.Null, eager=True)).alias(name), wanted)
-    return pl.DataFrame(columns)
+    return pl.DataFrame([part for column in found for part in _read(column, types[column.name])])
 
 
 def _near_miss(name: str, others: Sequence[str]) -> str | None:
@@ -111,8 +108,12 @@ def _read(column: pl.Series, wanted: pl.DataType) -> list[pl.Series]:
 
 def _unread(raw: pl.Series, typed: pl.Series) -> pl.Series:
     if typed.null_count() == raw.null_count():
-        return pl.repeat(None, len(raw), dtype=pl.String, eager=True)
+        return _nothing("", pl.String(), len(raw))
     return raw.cast(pl.String).set(typed.is_not_null(), None)
+
+
+def _nothing(name: str, kind: pl.DataType, rows: int) -> pl.Series:
+    return pl.Series(name, dtype=kind).clear(rows)
 
 
 def _text(column: pl.Series) -> pl.Series:
@@ -128,7 +129,7 @@ def _times(raw: pl.Series) -> pl.Series:
 def _times_from_clock(raw: pl.Series) -> pl.Series:
     if isinstance(raw.dtype, pl.Datetime) and raw.dtype.time_zone is not None:
         return raw.cast(UTC_US, strict=False)
-    return pl.repeat(None, len(raw), dtype=UTC_US, eager=True).alias(raw.name)  # _type_fault let only nulls pass
+    return _nothing(raw.name, UTC_US, len(raw))  # _type_fault let only nulls pass
 
 
 def _times_from_text(raw: pl.Series) -> pl.Series:

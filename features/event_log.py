@@ -94,7 +94,8 @@ class EventLog:
     def from_frame(cls, frame: pl.DataFrame) -> EventLog:
         """Build the log from a checked frame of the contract's columns, as `read_touchpoints` returns it.
 
-        The frame is sorted by customer, time and content and holds no duplicates.
+        The frame is sorted by customer, time and content and holds no duplicates. Words are strings, or an Enum of
+        them in order.
         """
         customers = frame["customer_id"].rle().struct.unnest()
         occurred_us = frame["occurred_at"].dt.epoch("us").to_numpy()
@@ -264,9 +265,10 @@ def from_us(moment_us: int) -> datetime:
 def _encode(column: pl.Series) -> tuple[Int32s, list[str]]:
     import polars as pl  # 26 MB and a tenth of a second, which the endpoint need not pay
 
-    names = column.unique().drop_nulls().sort()
-    codes = column.cast(pl.Enum(names)).to_physical().cast(pl.Int32).fill_null(NEVER)
-    return codes.to_numpy(), names.to_list()
+    from features.word_codes import word_codes, words_of
+
+    coded = word_codes(column)
+    return coded.to_physical().cast(pl.Int32).fill_null(NEVER).to_numpy(), words_of(coded).to_list()
 
 
 def _moments_us(moments: Sequence[datetime]) -> Int64s:

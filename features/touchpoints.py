@@ -10,6 +10,7 @@ import dataframely as dy
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from numba import njit
 
 from features.checked_table import (
     MAX_REJECT_SHARE,
@@ -22,9 +23,10 @@ from features.checked_table import (
     word,
 )
 from features.table_files import Source, find_files
+from features.word_codes import word_codes
 
 Int64s = npt.NDArray[np.int64]
-Ids = npt.NDArray[np.uint32]
+Codes = npt.NDArray[np.uint32]
 
 ACTORS = ["customer", "company"]
 REQUIRED = ["customer_id", "occurred_at", "channel", "action"]
@@ -112,19 +114,35 @@ def drop_duplicates(frame: pl.DataFrame) -> pl.DataFrame:
     for both: what both held under one event_id is then one touchpoint, and under two ids it is two.
 
     The order is customer_id, occurred_at, then the other columns of the contract from left to right, nulls first,
-    strings by their UTF-8 bytes (as Python sorts them).
+    strings by their UTF-8 bytes (as Python sorts them). Words may come as an Enum whose categories are in that order.
     """
     # -0.0 equals 0.0, and which of the two came first must not matter.
     unsigned = pl.when(pl.col("value") != 0.0).then("value").when(pl.col("value") == 0.0).then(0.0)
     rows = frame.select(*TOUCHPOINT_TYPES).with_columns(value=unsigned).rechunk()  # of many chunks, taking is slow
-    customer = rows["customer_id"].cast(pl.Enum(rows["customer_id"].unique().sort())).to_physical().to_numpy()
+    customer = word_codes(rows["customer_id"]).to_physical().to_numpy()
     occurred_us = rows["occurred_at"].to_physical().to_numpy()
-    order = np.lexsort((occurred_us, customer)).astype(np.int64)
-    order = _by_content(rows, order, customer, occurred_us)
+    order = _by_content(rows, _by_customer_and_time(customer, occurred_us), customer, occurred_us)
     return rows[_known_first(rows, order, customer)]
 
 
-def _by_content(rows: pl.DataFrame, order: Int64s, customer: Ids, occurred_us: Int64s) -> Int64s:
+@njit(cache=True, nogil=True)
+def _by_customer_and_time(customer, occurred_us):  # type: ignore[no-untyped-def]
+    """Rows by customer and time; of equals, in the order they have. Counted, not compared: there are few customers."""
+    first = np.zeros(int(customer.max()) + 2 if len(customer) else 1, dtype=np.int64)
+    for row in range(len(customer)):
+        first[customer[row] + 1] += 1
+    first = np.cumsum(first)
+    order, place = np.empty(len(customer), dtype=np.int64), first.copy()
+    for row in range(len(customer)):
+        order[place[customer[row]]] = row
+        place[customer[row]] += 1
+    for one in range(len(first) - 1):
+        rows = order[first[one] : first[one + 1]]
+        order[first[one] : first[one + 1]] = rows[np.argsort(occurred_us[rows], kind="mergesort")]
+    return order
+
+
+def _by_content(rows: pl.DataFrame, order: Int64s, customer: Codes, occurred_us: Int64s) -> Int64s:
     """The order where rows of one customer and time stand by their content, and of equal ones only the first."""
     as_before = np.zeros(len(order) + 1, dtype=np.bool_)
     as_before[1:-1] = (np.diff(customer[order]) == 0) & (np.diff(occurred_us[order]) == 0)
@@ -138,13 +156,29 @@ def _by_content(rows: pl.DataFrame, order: Int64s, customer: Ids, occurred_us: I
     return np.delete(order, tied[repeats.to_series().to_numpy()])
 
 
-def _known_first(rows: pl.DataFrame, order: Int64s, customer: Ids) -> Int64s:
+def _known_first(rows: pl.DataFrame, order: Int64s, customer: Codes) -> Int64s:
     """The order without those rows of a customer and an event_id that are known later than another."""
     # Hashes first: where they differ, as nearly everywhere, no name needs to be compared.
-    of_event, of_customer = rows["event_id"].hash(0).gather(order), pl.Series(customer).hash(0).gather(order)
-    named = rows["event_id"].is_not_null().gather(order)
-    doubtful = np.flatnonzero(((of_event ^ of_customer).is_duplicated() & named).to_numpy())
+    named = rows["event_id"].is_not_null().to_numpy()
+    doubtful = np.flatnonzero(_repeated(rows["event_id"].hash(0).to_numpy(), customer, order) & named[order])
     known_at = pl.max_horizontal("occurred_at", "recorded_at")
     among = rows[order[doubtful]].select("customer_id", "event_id", known_at=known_at).with_row_index("place")
     kept = among.sort("known_at", "place").unique(["customer_id", "event_id"], keep="first")["place"].to_numpy()
     return np.delete(order, np.delete(doubtful, kept))
+
+
+@njit(cache=True, nogil=True)
+def _repeated(key, customer, order):  # type: ignore[no-untyped-def]
+    """Whether each row of the order has a key that another row of its customer has."""
+    repeated = np.zeros(len(order), dtype=np.bool_)
+    start = 0
+    for stop in range(1, len(order) + 1):
+        if stop < len(order) and customer[order[stop]] == customer[order[start]]:
+            continue
+        keys = key[order[start:stop]]
+        by_key = np.argsort(keys, kind="mergesort")
+        for place in range(1, stop - start):
+            if keys[by_key[place]] == keys[by_key[place - 1]]:
+                repeated[start + by_key[place]] = repeated[start + by_key[place - 1]] = True
+        start = stop
+    return repeated

@@ -22,7 +22,8 @@ def score_partition(
     """One row of scores for each asked pair, none lost, in the order asked.
 
     `touchpoints` keeps the contract (columns of `TOUCHPOINT_TYPES`, times in UTC µs) and holds all that is there of the
-    asked customers, in any order, duplicates included. `asked` has customer_id and as_of (UTC µs).
+    asked customers, in any order, duplicates included; words may be an Enum as `word_codes` makes it. `asked` has
+    customer_id and as_of (UTC µs).
     """
     return score_deduplicated(scorer, drop_duplicates(touchpoints), asked, reasons)
 
@@ -54,7 +55,7 @@ class _Piece(NamedTuple):
 
 def _by_customer(touchpoints: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
     """The asked pairs sorted by `customer`, which counts those of the touchpoints, -1 for none; `place` as asked."""
-    customers = touchpoints["customer_id"].rle().struct.field("value")
+    customers = touchpoints["customer_id"].rle().struct.field("value").cast(pl.String)
     index = pl.DataFrame({"customer_id": customers}).with_row_index("customer")
     placed = asked.select("customer_id", "as_of").with_row_index("place").join(index, on="customer_id", how="left")
     return placed.with_columns(pl.col("customer").cast(pl.Int64).fill_null(-1)).sort("customer", "place")

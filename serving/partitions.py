@@ -1,4 +1,7 @@
-"""Touchpoints of any size, in any order, divided by customer on disk: all of one customer's end up in one partition."""
+"""Touchpoints of any size, in any order, divided by customer on disk: all of one customer's end up in one partition.
+
+On disk stand numbers in place of the words that come again and again; the words stand once beside.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,15 @@ import polars as pl
 from features.checked_table import CheckedTable, check_files
 from features.rejects import count_codes, refuse_counts_above_share, reject_writer
 from features.touchpoints import REQUIRED, TOUCHPOINT_TYPES, TouchpointRow
+from features.word_codes import NumberedWords, WordNumbers
 from serving.block_file import Block, BlockFile, read_blocks
 
 MOST_BUCKETS = 1024
 BUCKETS_A_PARTITION = 4  # so that a partition of buckets comes near the size wanted
 FRAME_BYTES_A_FILE_BYTE = 6  # Parquet packs touchpoints about so well; text files grow less
 FLUSH_BYTES = 64 * 10**6
+NUMBERED = ("customer_id", "channel", "action", "actor", "campaign", "variant")
+ON_DISK = TOUCHPOINT_TYPES | dict.fromkeys(NUMBERED, pl.UInt32())
 
 
 @dataclass(frozen=True)
@@ -60,20 +66,19 @@ def partition_touchpoints(
     reject_file: Path,
     report: Callable[[int], None],
     recorded: pl.DataFrame | None = None,
-) -> tuple[Partitioned, pl.Series]:
-    """Read, check and divide the touchpoints; returns where they are, and every customer's id, sorted.
+) -> tuple[Partitioned, NumberedWords]:
+    """Read, check and divide the touchpoints; returns where they are, and the words that stand there as numbers.
 
     Rejected rows go to `reject_draft`, which replaces `reject_file` once all is read, where there are any. Raises what
     `read_touchpoints` raises. `report(rows)` counts the rows read so far.
     `recorded`, checked before, goes the same way.
     """
     rows_read, codes, ignored = 0, Counter[str](), dict[str, None]()
-    customers = _Customers()
+    numbers = WordNumbers(NUMBERED)
     with BlockFile(blocks_file) as written, reject_writer(reject_draft) as rejects:
         for tables in _ahead(_flushes(check_files(files, TouchpointRow, REQUIRED))):
             frame = pl.concat([table.frame for table in tables])
-            _write_buckets(frame.with_columns(pl.col("actor").fill_null("customer")), buckets, written)
-            customers.add(frame["customer_id"])
+            _write_buckets(frame.with_columns(pl.col("actor").fill_null("customer")), buckets, numbers, written)
             for table in tables:
                 rows_read += table.rows_read
                 rejects.write(table.rejects)
@@ -81,15 +86,14 @@ def partition_touchpoints(
                 ignored |= dict.fromkeys(table.ignored_columns)
             report(rows_read)
         if recorded is not None:
-            _write_buckets(recorded, buckets, written)
-            customers.add(recorded["customer_id"])
+            _write_buckets(recorded, buckets, numbers, written)
     if rejects.rows:
         reject_draft.replace(reject_file)
     else:
         reject_file.unlink(missing_ok=True)  # an older run's rejects are not this one's
     refuse_counts_above_share(rejects.rows, dict(codes), rows_read, max_reject_share, f"see {reject_file}")
     partitioned = Partitioned(buckets, tuple(written.blocks), rows_read, rejects.rows, dict(codes), tuple(ignored))
-    return partitioned, customers.sorted()
+    return partitioned, numbers.words()
 
 
 def divide_buckets(bucket_bytes: Sequence[int], partition_bytes: int) -> list[range]:
@@ -104,10 +108,10 @@ def divide_buckets(bucket_bytes: Sequence[int], partition_bytes: int) -> list[ra
     return [*partitions, range(start, len(bucket_bytes))]
 
 
-def read_partition(blocks_file: Path, partitioned: Partitioned, buckets: range) -> pl.DataFrame:
-    """All touchpoints of these buckets, as they were read. Raises BadEnvironment where they have been damaged."""
+def read_partition(blocks_file: Path, partitioned: Partitioned, words: NumberedWords, buckets: range) -> pl.DataFrame:
+    """All touchpoints of these buckets, words as an Enum. Raises BadEnvironment where they have been damaged."""
     chosen = [block for block in partitioned.blocks if block.key in buckets]
-    return pl.concat([pl.DataFrame(schema=TOUCHPOINT_TYPES), *read_blocks(blocks_file, chosen)])
+    return words.name(pl.concat([pl.DataFrame(schema=ON_DISK), *read_blocks(blocks_file, chosen)], rechunk=True))
 
 
 def _flushes(tables: Iterator[CheckedTable]) -> Iterator[list[CheckedTable]]:
@@ -131,30 +135,8 @@ def _ahead(flushes: Iterator[list[CheckedTable]]) -> Iterator[list[CheckedTable]
             yield tables
 
 
-def _write_buckets(frame: pl.DataFrame, buckets: int, file: BlockFile) -> None:
-    by_bucket = frame.with_columns(bucket_of(buckets).alias("bucket")).partition_by(
-        "bucket", as_dict=True, include_key=False
-    )
+def _write_buckets(frame: pl.DataFrame, buckets: int, numbers: WordNumbers, file: BlockFile) -> None:
+    numbered = numbers.number(frame.with_columns(bucket_of(buckets).alias("bucket")))
+    by_bucket = numbered.partition_by("bucket", as_dict=True, include_key=False)
     for (bucket,), part in by_bucket.items():
         file.write(int(bucket), part)
-
-
-class _Customers:
-    """Distinct ids, from many batches."""
-
-    def __init__(self) -> None:
-        self._distinct = pl.Series(dtype=pl.String)
-        self._waiting: list[pl.Series] = []
-
-    def add(self, customer_ids: pl.Series) -> None:
-        self._waiting.append(customer_ids.unique())
-        if sum(map(len, self._waiting)) > len(self._distinct):
-            self._settle()
-
-    def sorted(self) -> pl.Series:
-        self._settle()
-        return self._distinct.sort().alias("customer_id")
-
-    def _settle(self) -> None:
-        self._distinct = pl.concat([self._distinct, *self._waiting]).unique()
-        self._waiting = []

@@ -20,6 +20,7 @@ import polars as pl
 from features.errors import BadData
 from features.event_log import from_us
 from features.rejects import check_reject_options
+from features.word_codes import NumberedWords
 from serving.batch import no_touchpoints, score_partition
 from serving.block_file import Block
 from serving.changes import check_scores, write_changes
@@ -40,7 +41,7 @@ from serving.scorer import Scorer
 from serving.work_folder import WorkFolder, fingerprint, work_folder
 
 MOST_PARTITION_BYTES = 64 * 10**6  # what a kill may cost; larger partitions are no faster
-TOUCHPOINTS, CUSTOMERS, PARTITIONED = "touchpoints.blocks", "customers.parquet", "partitioned.json"
+TOUCHPOINTS, WORDS, PARTITIONED = "touchpoints.blocks", "words.parquet", "partitioned.json"
 FETCHED = "query.csv"
 
 Report = Callable[[str, int, int], None]
@@ -104,12 +105,12 @@ def score_list(scorer: Scorer, order: Order, out: Path, compare: Path | None, re
         job = fingerprint(out=out.name, inputs=inputs, compare=_compared(compare, out), **settings)
         if work.begin(job, keep=[FETCHED]) and was_committed:
             return read_manifest(out)
-        read, customers = _partitioned(order, out, plan, work, report)
+        read, words = _partitioned(order, out, plan, work, report)
         if _stamps(read_files) != stamps:
             raise BadData("input_changed", "a file changed while it was read; run the command again")
-        asked = _asked(order, customers)
+        asked = _asked(order, words)
         plan = plan_memory(order.memory_bytes, asked.height, is_compared=compare is not None)
-        parts = _score_parts(scorer, order, plan, read, asked, work, report)
+        parts = _score_parts(scorer, order, plan, read, words, asked, work, report)
         draft = work.path / f"scores{out.suffix}"
         schema = score_partition(scorer, no_touchpoints(), asked.head(0), order.reasons).schema
         write_scores(in_order(work, parts, asked.height), schema, draft)
@@ -134,12 +135,12 @@ def _reject_file(out: Path) -> Path:
 
 def _partitioned(
     order: Order, out: Path, plan: MemoryPlan, work: WorkFolder, report: Report
-) -> tuple[Partitioned, pl.Series]:
+) -> tuple[Partitioned, NumberedWords]:
     """The touchpoints divided by customer, by this run or by one that was killed later on."""
     found = work.read(PARTITIONED)
     if found is None:
         buckets = count_buckets(sum(path.stat().st_size for path in order.files), _partition_bytes(plan))
-        read, customers = partition_touchpoints(
+        read, words = partition_touchpoints(
             order.files,
             work.path / TOUCHPOINTS,
             buckets,
@@ -149,11 +150,11 @@ def _partitioned(
             lambda rows: report("Reading touchpoints", rows, 0),
             order.recorded,
         )
-        customers.to_frame().write_parquet(work.path / CUSTOMERS)
+        words.to_frame().write_parquet(work.path / WORDS)
         work.write(PARTITIONED, asdict(read))
-        return read, customers
+        return read, words
     read = Partitioned(**{**found, "blocks": tuple(Block(*block) for block in found["blocks"])})
-    return read, pl.read_parquet(work.path / CUSTOMERS)["customer_id"]
+    return read, NumberedWords.from_frame(pl.read_parquet(work.path / WORDS))
 
 
 def _partition_bytes(plan: MemoryPlan) -> int:
@@ -164,10 +165,11 @@ def _stamps(files: Sequence[Path]) -> list[tuple[int, int, int]]:
     return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in (path.stat() for path in files)]
 
 
-def _asked(order: Order, customers: pl.Series) -> pl.DataFrame:
-    """The pairs in the order asked, with their `position`."""
+def _asked(order: Order, words: NumberedWords) -> pl.DataFrame:
+    """The pairs in the order asked, with their `position`; everybody, where no pairs were given, sorted."""
     moment = pl.lit(order.as_of_us, pl.Int64).cast(UTC_US).alias("as_of")
-    pairs = customers.to_frame().with_columns(moment) if order.snapshots is None else order.snapshots
+    everybody = words.of_column["customer_id"].sort().alias("customer_id").to_frame().with_columns(moment)
+    pairs = everybody if order.snapshots is None else order.snapshots
     return pairs.select("customer_id", "as_of").with_row_index("position")
 
 
@@ -176,6 +178,7 @@ def _score_parts(
     order: Order,
     plan: MemoryPlan,
     read: Partitioned,
+    words: NumberedWords,
     asked: pl.DataFrame,
     work: WorkFolder,
     report: Report,
@@ -190,7 +193,7 @@ def _score_parts(
     done, parts = 0, []
     with ThreadPoolExecutor(plan.threads) as pool:
         waiting = [
-            pool.submit(_score_buckets, work, in_turn, range(*buckets), read, asked, of_bucket, order.reasons)
+            pool.submit(_score_buckets, work, in_turn, range(*buckets), read, words, asked, of_bucket, order.reasons)
             for buckets in divided
         ]
         try:
@@ -209,12 +212,13 @@ def _score_buckets(
     scorer: Scorer,
     buckets: range,
     read: Partitioned,
+    words: NumberedWords,
     asked: pl.DataFrame,
     of_bucket: pl.Series,
     reasons: bool,
 ) -> Part:
     own = asked.filter(of_bucket.is_between(buckets.start, buckets.stop, closed="left"))
-    touchpoints = partial(read_partition, work.path / TOUCHPOINTS, read, buckets)
+    touchpoints = partial(read_partition, work.path / TOUCHPOINTS, read, words, buckets)
     return score_part(work, f"part-{buckets.start:04}", scorer, touchpoints, own, reasons)
 
 
