@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=DATA_SETS, default=DATA_SETS, help="some of them")
     parser.add_argument("--seeds", type=int, default=1, help="draw and fit so many times; behind ±: their deviation")
     given = parser.parse_args()
-    table = Table(title=f"Learning from a share of the customers, {given.seeds} seeds")
+    table = Table(title="Learning from a share of the customers")
     for heading in ("data", "share", "rows", "converted", "ROC AUC", "average precision", "log loss"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name in given.only:
@@ -79,7 +79,8 @@ def _drawn(customer_ids: list[str], share: float, seed: int) -> Bools:
 def _told(runs: np.ndarray) -> Iterator[str]:
     """Each column's mean, and of the figures the deviation."""
     for place, (mean, deviation) in enumerate(zip(runs.mean(axis=0), runs.std(axis=0), strict=True)):
-        yield f"{mean:,.0f}" if place < 2 else f"{mean:.4f} [dim]±{deviation:.4f}[/]"
+        spread = f" [dim]±{deviation:.4f}[/]" if len(runs) > 1 else ""
+        yield f"{mean:,.0f}" if place < 2 else f"{mean:.4f}{spread}"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -20,19 +20,32 @@ def words_of(coded: pl.Series) -> pl.Series:
 
 
 class WordNumbers:
-    """Numbers each distinct word of some columns as it first comes, frame after frame."""
+    """Numbers each distinct word of some columns as it first comes, frame after frame.
 
-    def __init__(self, columns: Sequence[str]) -> None:
-        self._kinds = {column: pl.Categorical(pl.Categories.random()) for column in columns}
+    `most_words` says of each column how many it may have, None for any number: a column with more stays as it is from
+    then on, for its words would take the memory that their numbers save.
+    """
+
+    def __init__(self, most_words: Mapping[str, int | None]) -> None:
+        self._most_words = most_words
+        self._kinds = {column: pl.Categorical(pl.Categories.random()) for column in most_words}
         self._held = [pl.Series(dtype=kind) for kind in self._kinds.values()]  # Polars forgets words that none holds
+        self._with_many: set[str] = set()
 
     def number(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The frame with numbers (UInt32) in place of these columns' words."""
-        return frame.with_columns(pl.col(column).cast(kind).to_physical() for column, kind in self._kinds.items())
+        return frame.with_columns(self._numbered(frame[column]) for column in self._kinds.keys() - self._with_many)
 
     def words(self) -> NumberedWords:
         """The words numbered so far."""
         return NumberedWords({column: kind.categories.to_series() for column, kind in self._kinds.items()})
+
+    def _numbered(self, column: pl.Series) -> pl.Series:
+        numbers = column.cast(self._kinds[column.name]).to_physical()
+        most, last = self._most_words[column.name], numbers.max()
+        if most is not None and isinstance(last, int) and last >= most:
+            self._with_many.add(column.name)
+        return numbers
 
 
 class NumberedWords:
@@ -50,9 +63,20 @@ class NumberedWords:
         """One row: each column's words by their numbers, as a list."""
         return pl.DataFrame([words.alias(column).implode() for column, words in self.of_column.items()])
 
-    def name(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The frame with words, as `word_codes` has them, in place of the numbers of these columns."""
-        return frame.with_columns(_named(frame[column], words) for column, words in self.of_column.items())
+    def name(self, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        """The frames, one at least, one below the other, with words in place of the numbers of these columns.
+
+        A column that was numbered in all of them comes as `word_codes` has it, another one as text.
+        """
+        as_text = {column for column in self.of_column if any(frame.schema[column] == pl.String for frame in frames)}
+        whole = pl.concat([frame.with_columns(self._texts(frame, as_text)) for frame in frames], rechunk=True)
+        return whole.with_columns(
+            _named(whole[column], words) for column, words in self.of_column.items() if column not in as_text
+        )
+
+    def _texts(self, frame: pl.DataFrame, columns: Collection[str]) -> list[pl.Series]:
+        numbered = [column for column in columns if frame.schema[column] != pl.String]
+        return [self.of_column[column].gather(frame[column]).alias(column) for column in numbered]
 
 
 def _named(numbers: pl.Series, words: pl.Series) -> pl.Series:

@@ -23,8 +23,9 @@ MOST_BUCKETS = 1024
 BUCKETS_A_PARTITION = 4  # so that a partition of buckets comes near the size wanted
 FRAME_BYTES_A_FILE_BYTE = 6  # Parquet packs touchpoints about so well; text files grow less
 FLUSH_BYTES = 64 * 10**6
-NUMBERED = ("customer_id", "channel", "action", "actor", "campaign", "variant")
-ON_DISK = TOUCHPOINT_TYPES | dict.fromkeys(NUMBERED, pl.UInt32())
+MOST_WORDS = 100_000
+NUMBERED = {"customer_id": None} | dict.fromkeys(("channel", "action", "actor", "campaign", "variant"), MOST_WORDS)
+NO_TOUCHPOINTS = pl.DataFrame(schema=TOUCHPOINT_TYPES | dict.fromkeys(NUMBERED, pl.UInt32()))
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,9 @@ def divide_buckets(bucket_bytes: Sequence[int], partition_bytes: int) -> list[ra
 
 
 def read_partition(blocks_file: Path, partitioned: Partitioned, words: NumberedWords, buckets: range) -> pl.DataFrame:
-    """All touchpoints of these buckets, words as an Enum. Raises BadEnvironment where they have been damaged."""
+    """All touchpoints of these buckets. Raises BadEnvironment where they have been damaged."""
     chosen = [block for block in partitioned.blocks if block.key in buckets]
-    return words.name(pl.concat([pl.DataFrame(schema=ON_DISK), *read_blocks(blocks_file, chosen)], rechunk=True))
+    return words.name([NO_TOUCHPOINTS, *read_blocks(blocks_file, chosen)])
 
 
 def _flushes(tables: Iterator[CheckedTable]) -> Iterator[list[CheckedTable]]:

@@ -19,7 +19,7 @@ def test_codes_are_those_of_the_words_in_order() -> None:
 
 
 def test_words_are_numbered_as_they_first_come_frame_after_frame() -> None:
-    numbers = WordNumbers(["channel"])
+    numbers = WordNumbers({"channel": None})
 
     assert numbers.number(FIRST)["channel"].to_list() == [0, 1, None]
     assert numbers.number(SECOND)["channel"].to_list() == [1, 2, 0]
@@ -27,21 +27,33 @@ def test_words_are_numbered_as_they_first_come_frame_after_frame() -> None:
 
 
 def test_two_lists_number_their_words_apart() -> None:
-    WordNumbers(["channel"]).number(FIRST)
+    WordNumbers({"channel": None}).number(FIRST)
 
-    assert WordNumbers(["channel"]).number(SECOND)["channel"].to_list() == [0, 1, 2]
+    assert WordNumbers({"channel": None}).number(SECOND)["channel"].to_list() == [0, 1, 2]
+
+
+def test_a_column_with_too_many_words_stays_as_it_is_from_then_on() -> None:
+    numbers = WordNumbers({"channel": 2})
+
+    written = [numbers.number(frame) for frame in (FIRST, SECOND, FIRST)]
+
+    assert [frame["channel"].to_list() for frame in written] == [[0, 1, None], [1, 2, 0], ["web", "email", None]]
+    assert numbers.words().name(written)["channel"].to_list() == [
+        *FIRST["channel"],
+        *SECOND["channel"],
+        *FIRST["channel"],
+    ]
 
 
 words = st.lists(st.none() | st.text(max_size=3), max_size=20)
 
 
-@given(st.lists(words, max_size=4))
-def test_numbers_are_named_by_the_words_they_stood_for(frames: list[list[str | None]]) -> None:
-    numbers = WordNumbers(["word"])
+@given(st.lists(words, min_size=1, max_size=4), st.none() | st.integers(0, 9))
+def test_numbers_are_named_by_the_words_they_stood_for(frames: list[list[str | None]], most_words: int | None) -> None:
+    numbers = WordNumbers({"word": most_words})
     written = [numbers.number(pl.DataFrame({"word": frame}, schema={"word": pl.String})) for frame in frames]
-    kept = NumberedWords.from_frame(numbers.words().to_frame())
 
-    for frame, numbered in zip(frames, written, strict=True):
-        named = kept.name(numbered)["word"]
-        assert named.to_list() == frame
-        assert words_of(named).to_list() == sorted(words_of(named).to_list(), key=str.encode)
+    named = NumberedWords.from_frame(numbers.words().to_frame()).name(written)["word"]
+
+    assert named.to_list() == [word for frame in frames for word in frame]
+    assert words_of(word_codes(named)).to_list() == sorted(words_of(word_codes(named)), key=str.encode)
