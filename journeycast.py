@@ -531,7 +531,7 @@ def _answer_here(
     compare: Path | None = None,
 ) -> dict[str, Any]:
     """Answer a list on this machine; returns the manifest of what was written to `out`."""
-    from features.inputs import read_recorded, tell_read, touchpoint_sources
+    from features.inputs import read_recorded, touchpoint_sources
     from features.snapshots_file import read_snapshots
     from features.table_files import find_files
     from serving.memory_plan import read_memory, usual_memory
@@ -551,23 +551,29 @@ def _answer_here(
     order = Order(files, at_us, pairs, others, reasons, share, memory_bytes, fetch=fetch, recorded=recorded)
     with reporter.progress() as report:
         manifest = score_list(scorer, order, out, compare, report)
-    tell_read(manifest["touchpoints"], f"{out}.rejects.csv", reporter.say)
-    if manifest["reliability"]:
-        counts = (f"{code} {rows:,}" for code, rows in manifest["reliability"].items())
-        reporter.say(f"reliability: {', '.join(counts)}")
+    _tell_counts(manifest, out)
     if compare is not None:
         reporter.say(f"what has changed since {compare}: {out}.moved.csv, .transitions.csv and .retarget.BAND.csv")
     return manifest
 
 
 def _answer_on_spark(scorer: Scorer, bundle: Path, market: Path | None, given: Given, out: str) -> None:
-    from features.inputs import tell_read
     from serving.cluster_list import ClusterOrder
     from serving.spark import open_session, score_on_cluster
 
     manifest = score_on_cluster(open_session(), scorer, bundle, market, ClusterOrder(*given), out)
-    tell_read(manifest["touchpoints"], f"{out}.rejects.csv", reporter.say)
+    _tell_counts(manifest, out)
     reporter.say(f"{manifest['rows']:,} rows by model {scorer.model_version} in the folder {out}")
+
+
+def _tell_counts(manifest: dict[str, Any], out: Path | str) -> None:
+    """What became of the rows read, and how many answers deserve which doubt."""
+    from features.inputs import tell_read
+
+    tell_read(manifest["touchpoints"], f"{out}.rejects.csv", reporter.say)
+    if manifest["reliability"]:
+        counts = (f"{code} {rows:,}" for code, rows in manifest["reliability"].items())
+        reporter.say(f"reliability: {', '.join(counts)}")
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -189,7 +190,7 @@ def _customer_table(score: dict[str, Any]) -> Table:
     chance = f"{score['conversion_90d']:.0%} ({score['conversion_90d_low']:.0%} to {score['conversion_90d_high']:.0%})"
     table = Table(
         title=f"{score['customer_id']}: {score['stage']}, {chance} likely to buy within 90 days, "
-        f"warmer than {score['conversion_percentile']:.0f} % of the market; reliability: {score['reliability']}"
+        f"warmer than {math.floor(score['conversion_percentile'])} % of the market; reliability: {score['reliability']}"
     )
     table.add_column("why (30 days)")
     table.add_column("value", justify="right")
