@@ -120,7 +120,9 @@ def main() -> None:
         _end(BadEnvironment("missing_extra", f"{error.name} is not installed; install journeycast[{extra}]"))
     except OSError as error:
         _end(BadEnvironment("system_refused", f"{error.filename or 'the system'}: {error.strerror or error}"))
-    except Exception as error:  # without its message, which may hold what a customer said
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # Polars' panics too; without the message, which may hold what a customer said
         reporter.fault("defect", f"Journeycast has failed; please report these lines of its code: {whereabouts(error)}")
         sys.exit(DEFECT)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import dataframely as dy
 import polars as pl
@@ -12,7 +13,14 @@ import polars as pl
 from features.columns import NAIVE, UNREAD, match_columns, read_columns
 from features.errors import BadData
 from features.raw_table import RawTable
-from features.rejects import check_reject_options, join_rejects, refuse_above_share, rejected_rows, write_rejects
+from features.rejects import (
+    SEPARATOR,
+    check_reject_options,
+    join_rejects,
+    refuse_above_share,
+    rejected_rows,
+    write_rejects,
+)
 from features.table_files import read_table
 
 MAX_REJECT_SHARE = 0.05
@@ -43,16 +51,33 @@ class CheckedTable:
     ignored_columns: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class CheckedBatch(CheckedTable):
+    """Some rows of one file; those that keep the contract have the data rows `rows` there."""
+
+    path: Path
+    rows: pl.Series
+
+
+class Agreement(NamedTuple):
+    """Rows that are equal in `keys` must not differ in `column`, wherever they stand; a null says nothing."""
+
+    column: str
+    keys: tuple[str, ...]
+
+
 def read_checked(
     files: Sequence[Path],
     schema: type[Row],
     required: Collection[str],
     max_reject_share: float = MAX_REJECT_SHARE,
     reject_file: str | Path | None = None,
+    agreements: Sequence[Agreement] = (),
 ) -> CheckedTable:
     """Read the files' rows and check each by all rules of `schema`; columns that are not `required` may be absent.
 
-    Where any row is rejected, `reject_file` (CSV, Parquet or JSON Lines) is written, if one is named.
+    Rows that keep these but break one of the `agreements` are rejected as `<column>_contradicted`, all that are equal
+    in its keys. Where any row is rejected, `reject_file` (CSV, Parquet or JSON Lines) is written, if one is named.
 
     Raises BadData with the faults of all files that cannot be read into the contract's columns, or when more than
     `max_reject_share` of the rows are rejected; BadUsage for a share outside 0 to 1 or a
@@ -62,6 +87,9 @@ def read_checked(
     batches = list(check_files(files, schema, required))
     frame = pl.concat([batch.frame for batch in batches])
     rejects = pl.concat([batch.rejects for batch in batches])
+    if agreements:
+        frame, contradicted = _agreeing(frame, batches, agreements)
+        rejects = _in_order(pl.concat([rejects, contradicted]), files)
     rows_read = sum(batch.rows_read for batch in batches)
     if rejects.height and reject_file is not None:
         write_rejects(rejects, reject_file)
@@ -70,7 +98,7 @@ def read_checked(
     return CheckedTable(frame, rejects, rows_read, tuple(ignored))
 
 
-def check_files(files: Sequence[Path], schema: type[Row], required: Collection[str]) -> Iterator[CheckedTable]:
+def check_files(files: Sequence[Path], schema: type[Row], required: Collection[str]) -> Iterator[CheckedBatch]:
     """What `read_checked` reads, batch by batch, in the files' order and none of them in memory for longer.
 
     Raises BadData at the end, with the faults of all files that cannot be read.
@@ -91,13 +119,14 @@ def check_files(files: Sequence[Path], schema: type[Row], required: Collection[s
         )
 
 
-def check_rows(path: Path, raw: RawTable, schema: type[Row]) -> CheckedTable:
+def check_rows(path: Path, raw: RawTable, schema: type[Row]) -> CheckedBatch:
     """Check rows that were read from `path`. Raises BadData where a column cannot be read into the contract's type."""
     types = contract_types(schema)
     place = raw.frame.select(pl.lit(0, pl.UInt32).alias("file"), "row")
     good, failure = schema.filter(place.hstack(read_columns(path, raw.frame, types)))
     rejects = join_rejects(rejected_rows(failure, schema), [raw.broken], [path])
-    return CheckedTable(good.select(*types), rejects, raw.frame.height + raw.broken.height, raw.ignored_columns)
+    rows_read = raw.frame.height + raw.broken.height
+    return CheckedBatch(good.select(*types), rejects, rows_read, raw.ignored_columns, path, good["row"])
 
 
 def contract_types(schema: type[Row]) -> dict[str, pl.DataType]:
@@ -125,6 +154,26 @@ def unread() -> dy.String:
 def is_given(column: str) -> pl.Expr:
     """Whether a column that is no text has anything in it, readable or not."""
     return pl.col(column).is_not_null() | pl.col(column + UNREAD).is_not_null()
+
+
+def _agreeing(
+    frame: pl.DataFrame, batches: Sequence[CheckedBatch], agreements: Sequence[Agreement]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows that agree, and the others as rejects."""
+    codes = [
+        pl.when(pl.col(column).min().over(keys) != pl.col(column).max().over(keys)).then(
+            pl.lit(f"{column}_contradicted")
+        )
+        for column, keys in agreements
+    ]
+    broken = frame.select(pl.concat_list(codes).list.drop_nulls().list.join(SEPARATOR)).to_series()
+    places = pl.concat([batch.rows.to_frame().select(file=pl.lit(str(batch.path)), row="row") for batch in batches])
+    return frame.filter(broken == ""), places.with_columns(codes=broken).filter(broken != "")
+
+
+def _in_order(rejects: pl.DataFrame, files: Sequence[Path]) -> pl.DataFrame:
+    places = {str(path): place for place, path in enumerate(files)}
+    return rejects.sort(pl.col("file").replace_strict(places, return_dtype=pl.Int64), "row")
 
 
 def _is_naive(text: pl.Expr) -> pl.Expr:

@@ -109,7 +109,9 @@ def _read(column: pl.Series, wanted: pl.DataType) -> list[pl.Series]:
 def _unread(raw: pl.Series, typed: pl.Series) -> pl.Series:
     if typed.null_count() == raw.null_count():
         return _nothing("", pl.String(), len(raw))
-    return raw.cast(pl.String).set(typed.is_not_null(), None)
+    # A moment beyond the calendar cannot be written out: Polars ends the program.
+    text = pl.repeat("out of range", len(raw), eager=True) if raw.dtype.is_temporal() else raw.cast(pl.String)
+    return text.set(typed.is_not_null() | raw.is_null(), None)
 
 
 def _nothing(name: str, kind: pl.DataType, rows: int) -> pl.Series:

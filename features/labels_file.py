@@ -8,7 +8,7 @@ from pathlib import Path
 import dataframely as dy
 import polars as pl
 
-from features.checked_table import MAX_REJECT_SHARE, Row, is_given, read_checked, unread, unread_time, word
+from features.checked_table import MAX_REJECT_SHARE, Agreement, Row, is_given, read_checked, unread, unread_time, word
 from features.errors import BadData
 from features.stage_history_file import StageHistory, read_stage_history
 from features.table_files import Source, column_names, find_files
@@ -31,13 +31,11 @@ class LabelRow(Row):
     def as_of_missing(cls) -> pl.Expr:
         return is_given("as_of")
 
-    @dy.rule()
-    def converted_contradicted(cls) -> pl.Expr:
-        return _is_uniform("converted", "customer_id", "as_of", "horizon_days")
 
-    @dy.rule()
-    def stage_contradicted(cls) -> pl.Expr:
-        return _is_uniform("stage", "customer_id", "as_of")
+AGREEMENTS = (
+    Agreement("converted", ("customer_id", "as_of", "horizon_days")),
+    Agreement("stage", ("customer_id", "as_of")),
+)
 
 
 @dataclass(frozen=True)
@@ -70,11 +68,5 @@ def read_labels(
         return read_stage_history(source, max_reject_share, reject_file)
     if "as_of" in found and not {"stage", "converted"} & set(found):
         raise BadData("bad_columns", f"{files[0]}: found neither 'stage' nor 'converted', expected one of them or both")
-    table = read_checked(files, LabelRow, ["customer_id", "as_of"], max_reject_share, reject_file)
+    table = read_checked(files, LabelRow, ["customer_id", "as_of"], max_reject_share, reject_file, AGREEMENTS)
     return Labels(table.frame, table.rejects, table.rows_read, table.ignored_columns)
-
-
-def _is_uniform(label: str, *snapshot: str) -> pl.Expr:
-    """Whether the label has no two values in the rows of the same snapshot."""
-    column = pl.col(label)
-    return (column.min().over(snapshot) == column.max().over(snapshot)) | pl.col("as_of").is_null()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from features.checked_table import CheckedTable, check_files
+from features.checked_table import CheckedBatch, check_files
 from features.rejects import count_codes, refuse_counts_above_share, reject_writer
 from features.touchpoints import REQUIRED, TOUCHPOINT_TYPES, TouchpointRow
 from features.word_codes import NumberedWords, WordNumbers
@@ -115,9 +115,9 @@ def read_partition(blocks_file: Path, partitioned: Partitioned, words: NumberedW
     return words.name([NO_TOUCHPOINTS, *read_blocks(blocks_file, chosen)])
 
 
-def _flushes(tables: Iterator[CheckedTable]) -> Iterator[list[CheckedTable]]:
+def _flushes(tables: Iterator[CheckedBatch]) -> Iterator[list[CheckedBatch]]:
     """Batches together, some megabytes at a time: fewer and larger blocks."""
-    waiting: list[CheckedTable] = []
+    waiting: list[CheckedBatch] = []
     for table in tables:
         waiting.append(table)
         if sum(each.frame.estimated_size() for each in waiting) >= FLUSH_BYTES:
@@ -127,7 +127,7 @@ def _flushes(tables: Iterator[CheckedTable]) -> Iterator[list[CheckedTable]]:
         yield waiting
 
 
-def _ahead(flushes: Iterator[list[CheckedTable]]) -> Iterator[list[CheckedTable]]:
+def _ahead(flushes: Iterator[list[CheckedBatch]]) -> Iterator[list[CheckedBatch]]:
     """The same, the next being read and checked while one is worked on."""
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(next, flushes, None)

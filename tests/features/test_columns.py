@@ -84,6 +84,14 @@ def test_every_offset_names_the_same_time(time: datetime, offset_hours: int, sep
     assert read([text], UTC_US) == [(time, None) if len(local) == 26 and local[:4] >= "0001" else (None, text)]
 
 
+@pytest.mark.parametrize("unit", ["ms", "us"])
+@pytest.mark.parametrize("value", [2**63 - 1, -(2**63)])
+def test_a_moment_beyond_the_calendar_cannot_be_read(unit: str, value: int) -> None:
+    moments = pl.Series([value, None, 0]).cast(pl.Datetime(unit, "UTC"))
+    rows = read_columns(PATH, pl.DataFrame({"x": moments}), {"x": UTC_US}).rows()
+    assert rows == [(None, "out of range"), (None, None), (at(1970, 1, 1), None)]
+
+
 @pytest.mark.parametrize("unit", ["ms", "us", "ns"])
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
 def test_clock_times_of_any_unit_and_zone_are_read(unit: str, zone: str) -> None:

@@ -105,6 +105,25 @@ def test_labels_that_contradict_each_other_are_rejected(tmp_path: Path) -> None:
     assert labels.frame["customer_id"].to_list() == ["c3"] * 3
 
 
+def test_labels_contradict_each_other_across_files_and_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    label = {"customer_id": "c1", "as_of": DAY}
+    first = pl.DataFrame([label | {"stage": "awareness"}, label | {"customer_id": "c2", "stage": "awareness"}])
+    second = pl.DataFrame([label | {"stage": "advocacy"}])
+    for name, frame in (("a", first), ("b", second), ("c", pl.concat([first, second]))):
+        frame.write_parquet(tmp_path / f"{name}.parquet")
+    monkeypatch.setattr("features.parquet_file.BATCH_ROWS", 2)
+
+    of_two_files = read_labels([tmp_path / "a.parquet", tmp_path / "b.parquet"], 1.0)
+    of_two_batches = read_labels(tmp_path / "c.parquet", 1.0)
+
+    assert of_two_files.rejects.rows() == [
+        (str(tmp_path / "a.parquet"), 1, "stage_contradicted"),
+        (str(tmp_path / "b.parquet"), 1, "stage_contradicted"),
+    ]
+    assert of_two_batches.rejects["row"].to_list() == [1, 3]
+    assert of_two_batches.frame["customer_id"].to_list() == ["c2"]
+
+
 def test_labels_of_unknown_time_contradict_nothing(tmp_path: Path) -> None:
     rows = "c1,2024-01-01,awareness,true\nc1,2024-01-02,advocacy,false\n"
     labels = read_labels(write(tmp_path, "customer_id,as_of,stage,converted\n" + rows), 1.0)
