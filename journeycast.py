@@ -423,6 +423,7 @@ def market(
 
     from features.event_log import to_us
     from features.inputs import read_log, read_recorded
+    from features.market import Tally
     from features.table_files import find_files
     from models.base_rates import read_rates
     from models.bundle_files import check_target
@@ -441,7 +442,7 @@ def market(
     recorded = read_recorded(stage_history, reader.journey, max_reject_share, rejects, reporter.say)
     log = read_log(touchpoints, max_reject_share, f"{out}.rejects.csv", recorded, reporter.say)
     surveyed = reader.survey(log, np.array([to_us(moment)], dtype=np.int64))
-    if not surveyed.stages.any():
+    if not surveyed.tallies[-1, Tally.CUSTOMERS_365D]:
         raise BadData(
             "empty_market", f"nobody was seen in the 365 days before {as_of}; give a time that the touchpoints reach"
         )
@@ -549,7 +550,7 @@ def _answer_here(
     memory_bytes = usual_memory() if memory is None else read_memory(memory)
     scorer = kind.load(_bundle_folder(bundle), threads=2, market=market)
     recorded = read_recorded(stage_history, scorer.journey, share, f"{out}.stages.rejects.csv", reporter.say)
-    pairs = read_snapshots(snapshots) if snapshots else None
+    pairs = read_snapshots(snapshots, f"{out}.snapshots.rejects.csv") if snapshots else None
     order = Order(files, at_us, pairs, others, reasons, share, memory_bytes, fetch=fetch, recorded=recorded)
     with reporter.progress() as report:
         manifest = score_list(scorer, order, out, compare, report)

@@ -29,6 +29,14 @@ def parquet_schema(path: Path) -> pl.Schema:
         raise _unreadable(path) from None
 
 
+def parquet_rows(path: Path) -> int:
+    """How many rows the file has, by its footer. Raises BadData when it is cut off or no Parquet."""
+    try:
+        return int(_scan(path).select(pl.len()).collect().item())
+    except UNREADABLE:
+        raise _unreadable(path) from None
+
+
 def read_parquet(path: Path, choose: ChooseColumns) -> Iterator[RawTable]:
     """The chosen columns, typed as in the file, batch by batch.
 
@@ -49,11 +57,14 @@ def read_parquet(path: Path, choose: ChooseColumns) -> Iterator[RawTable]:
 
 def _batches(path: Path, chosen: list[str]) -> Iterator[pl.DataFrame]:
     """At least one, so that the columns are known of a file without rows."""
-    scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-    rows = scan.select(pl.len()).collect().item()
+    scan, rows = _scan(path), parquet_rows(path)
     for start in range(0, max(rows, 1), BATCH_ROWS):
         # Slices, not collect_batches: that reads ahead, and held five times as much.
         yield scan.select(chosen).slice(start, BATCH_ROWS).collect()
+
+
+def _scan(path: Path) -> pl.LazyFrame:
+    return pl.scan_parquet(path, glob=False, hive_partitioning=False)
 
 
 def _unreadable(path: Path) -> BadData:

@@ -20,7 +20,7 @@ SCHEMES = ("postgresql", "postgres")
 # Times with their offset and numbers to the last bit, whatever the server's own habits are.
 HABITS = "SET datestyle = 'ISO, YMD'; SET timezone = 'UTC'; SET extra_float_digits = 1; SET client_encoding = 'UTF8'"
 # Classes of SQLSTATE
-STATEMENT_CLASSES = ("0A", "25", "42")  # what the statement asks for: unknown, not allowed, not possible
+STATEMENT_CLASSES = ("0A", "25", "3F", "42")  # what the statement asks for: unknown, not allowed, not possible
 DATA_CLASSES = ("22", "23")
 
 
@@ -41,9 +41,10 @@ def split_table(address: str) -> tuple[str, str]:
 
 
 def database_name(address: str) -> str:
-    """What may be said of an address: host and database, never user or password."""
+    """What may be said of an address: host, port and database, never user or password."""
     parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
+    port = "" if parts.port is None else f":{parts.port}"
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
 def check_reachable(address: str) -> None:

@@ -74,11 +74,12 @@ def simulate(customers: int, seed: int, difficulty: float = 0.5) -> Simulation:
 def write_simulation(simulation: Simulation, folder: Path) -> None:
     """Write touchpoints.parquet, truth.parquet, facts.json and README.txt; each file appears complete or not at all.
 
-    Raises BadUsage where the folder holds touchpoints of another origin, BadEnvironment when it cannot be made or
-    written.
+    Raises BadUsage where the folder holds files of these names and of another origin, BadEnvironment when it cannot be
+    made or written.
     """
-    if (folder / "touchpoints.parquet").exists() and not (folder / "facts.json").exists():
-        fault = f"{folder} holds a touchpoints.parquet that was not simulated; give another --out"
+    own = [name for name in ("README.txt", "touchpoints.parquet", "truth.parquet") if (folder / name).exists()]
+    if own and not (folder / "facts.json").exists():
+        fault = f"{folder} holds a {' and a '.join(own)} of another origin; give another --out"
         raise BadUsage("out_exists", fault)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from features.csv_file import csv_column_names, read_csv
 from features.errors import BadEnvironment, BadUsage
 from features.json_lines_file import json_lines_column_names, read_json_lines
-from features.parquet_file import parquet_column_names, read_parquet
+from features.parquet_file import parquet_column_names, parquet_rows, read_parquet
 from features.raw_table import ChooseColumns, RawTable
 
 Source = str | Path | Sequence[str | Path]
@@ -21,13 +21,18 @@ class Kind(NamedTuple):
 
     name: str
     column_names: Callable[[Path], list[str]]
+    rows_told: Callable[[Path], int]
     read: Callable[[Path, ChooseColumns], Iterator[RawTable]]
 
 
-JSON_LINES = Kind("JSON Lines", json_lines_column_names, read_json_lines)
+def _untold(_: Path) -> int:
+    return 0
+
+
+JSON_LINES = Kind("JSON Lines", json_lines_column_names, _untold, read_json_lines)
 KINDS = {
-    ".parquet": Kind("Parquet", parquet_column_names, read_parquet),
-    ".csv": Kind("CSV", csv_column_names, read_csv),
+    ".parquet": Kind("Parquet", parquet_column_names, parquet_rows, read_parquet),
+    ".csv": Kind("CSV", csv_column_names, _untold, read_csv),
     ".jsonl": JSON_LINES,
     ".ndjson": JSON_LINES,
 }
@@ -64,6 +69,14 @@ def column_names(path: Path) -> list[str]:
     """The names of the file's columns, as they stand there. Raises BadData, BadEnvironment."""
     try:
         return _kind(path).column_names(path)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def rows_told(path: Path) -> int:
+    """How many rows the file says that it has, 0 where it does not tell. Raises BadData, BadEnvironment."""
+    try:
+        return _kind(path).rows_told(path)
     except OSError as error:
         raise _unreadable(path, error) from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import polars as pl
@@ -22,13 +22,13 @@ def words_of(coded: pl.Series) -> pl.Series:
 class WordNumbers:
     """Numbers each distinct word of some columns as it first comes, frame after frame.
 
-    `most_words` says of each column how many it may have, None for any number: a column with more stays as it is from
-    then on, for its words would take the memory that their numbers save.
+    A column with more than `most_words` stays as it is from then on: its words would take the memory that their numbers
+    save.
     """
 
-    def __init__(self, most_words: Mapping[str, int | None]) -> None:
+    def __init__(self, columns: Sequence[str], most_words: int) -> None:
         self._most_words = most_words
-        self._kinds = {column: pl.Categorical(pl.Categories.random()) for column in most_words}
+        self._kinds = {column: pl.Categorical(pl.Categories.random()) for column in columns}
         self._held = [pl.Series(dtype=kind) for kind in self._kinds.values()]  # Polars forgets words that none holds
         self._with_many: set[str] = set()
 
@@ -42,8 +42,8 @@ class WordNumbers:
 
     def _numbered(self, column: pl.Series) -> pl.Series:
         numbers = column.cast(self._kinds[column.name]).to_physical()
-        most, last = self._most_words[column.name], numbers.max()
-        if most is not None and isinstance(last, int) and last >= most:
+        last = numbers.max()
+        if isinstance(last, int) and last >= self._most_words:
             self._with_many.add(column.name)
         return numbers
 
@@ -80,10 +80,7 @@ class NumberedWords:
 
 
 def _named(numbers: pl.Series, words: pl.Series) -> pl.Series:
-    # Of many words, as of customers, a frame holds few; of few words it is not worth asking which.
-    used = numbers.unique().drop_nulls() if len(words) > len(numbers) else pl.arange(len(words), eager=True)
-    named = words.gather(used)
-    order = named.arg_sort()
-    code = np.zeros(len(words), dtype=np.uint32)
-    code[used.gather(order).to_numpy()] = np.arange(len(used), dtype=np.uint32)
-    return pl.Series(numbers.name, code).gather(numbers).cat.to(pl.Enum(named.gather(order)))
+    order = words.arg_sort()
+    code = np.empty(len(words), dtype=np.uint32)
+    code[order.to_numpy()] = np.arange(len(words), dtype=np.uint32)
+    return pl.Series(numbers.name, code).gather(numbers).cat.to(pl.Enum(words.gather(order)))

@@ -9,6 +9,7 @@ import numpy as np
 from features.event_log import Bools, Floats, Int64s
 
 GRID_POINTS = 201
+SUREST = 0.9  # how often the interval of a rate holds the rate that many more rows would have
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,34 @@ def fit_venn_abers(probability: Floats, happened: Bools) -> VennAbers:
     asked = np.searchsorted(score, grid)
     bounds = np.array([[_fitted_at(yes, rows, at, label) for label in (0.0, 1.0)] for at in asked])
     return VennAbers(grid, np.maximum.accumulate(bounds[:, 0]), np.maximum.accumulate(bounds[:, 1]))
+
+
+def fit_intervals(probability: Floats, happened: Bools) -> VennAbers:
+    """Venn-Abers bounds, but no closer than chance allows: the rate of those scored alike is known from so many rows.
+
+    Those scored alike are a step of the isotonic fit; how far their own rate may be from the true one is Wilson's
+    interval (1927). With a handful of rows Venn-Abers bounds lie closer: they only say what one row more would change.
+    """
+    from scipy.optimize import isotonic_regression  # as below
+
+    fitted = fit_venn_abers(probability, happened)
+    score, place, rows = np.unique(probability, return_inverse=True, return_counts=True)
+    yes = np.bincount(place, weights=happened, minlength=len(score))
+    steps = isotonic_regression(yes / rows, weights=rows)
+    step = np.searchsorted(steps.blocks, np.searchsorted(score, fitted.score), side="right") - 1
+    low, high = _wilson(steps.x[steps.blocks[step]], steps.weights[step])
+    # A short step between longer ones has wider bounds: these go on beyond it, so that bounds rise with the score.
+    low, high = np.minimum.accumulate(low[::-1])[::-1], np.maximum.accumulate(high)
+    return VennAbers(fitted.score, np.minimum(fitted.low, low), np.maximum(fitted.high, high))
+
+
+def _wilson(rate: Floats, rows: Floats) -> tuple[Floats, Floats]:
+    from statistics import NormalDist
+
+    z = NormalDist().inv_cdf((1 + SUREST) / 2)
+    centre = (rate + z * z / (2 * rows)) / (1 + z * z / rows)
+    reach = z * np.sqrt(rate * (1 - rate) / rows + z * z / (4 * rows * rows)) / (1 + z * z / rows)
+    return centre - reach, centre + reach
 
 
 def _fitted_at(yes: Floats, rows: Int64s, at: int, label: float) -> float:

@@ -27,8 +27,8 @@ class StageModel:
     is known of a customer. A text head says how likely each class but the first, or one beyond it, is reached; `line`
     how likely each class is, by the ranks of the features. `trees` is None when training saw a single stage; they look
     at the features and at the answers of heads and line. `start` holds the factor of each text head in what the trees
-    start from; `blend` those of the trees, of the start and of the line in the calibrated score. `decision` weighs the
-    probabilities when one stage is to be named.
+    start from; `blend` those of the trees, of the start, of the line and of the shares in the calibrated score.
+    `decision` weighs the probabilities when one stage is to be named.
     """
 
     n_stages: int
@@ -52,7 +52,8 @@ class StageModel:
             grown = self.trees.raw_scores(beside_answers(rows.features, said + ranked))
             begun = weighed_sum(class_scores(said, grown.shape), self.start)
             placed = ranked[0] if ranked else np.zeros(grown.shape)
-            learnt = class_probabilities(np.stack([grown, begun, placed]), self.blend)
+            usual = np.broadcast_to(np.log(self.shares), grown.shape)
+            learnt = class_probabilities(np.stack([grown, begun, placed, usual]), self.blend)
             result[:, self.classes] = np.where(nothing_known[:, None], self.shares, learnt)
         return result
 

@@ -6,6 +6,7 @@ next 20 %, the next 30 %, the rest; who has converted already, or is not known a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import polars as pl
 
 from features.errors import BadData, BadUsage
 from features.parquet_file import UNREADABLE
+from serving.score_manifest import file_sha256, manifest_path, read_manifest
 
 CONVERTED, NOT_KNOWN = "converted", "no_data"
 BANDS = {"top_10": 90.0, "next_20": 70.0, "next_30": 40.0, "rest": 0.0}  # from this percentile on
 MOVED, TRANSITIONS = "moved.csv", "transitions.csv"
+CHANGE_FILES = (MOVED, TRANSITIONS, *(f"retarget.{band}.csv" for band in BANDS))
 
 
 def write_changes(older: Path, newer: Path, folder: Path) -> list[str]:
@@ -44,9 +47,14 @@ def write_changes(older: Path, newer: Path, folder: Path) -> list[str]:
 
 
 def check_scores(path: Path) -> None:
-    """Raise BadUsage where there is no such file, BadData where it holds no scores: before anything is scored."""
+    """Raise BadUsage where there is no such file, BadData where it holds no scores or is not whole.
+
+    That it is whole is told by the manifest beside it; without one, by the end of its last line.
+    """
     if not path.is_file():
         raise BadUsage("no_scores", f"--compare {path} is not there; give a file that journeycast score wrote")
+    if not _is_whole(path):
+        raise BadData("scores_damaged", f"{path} is not as journeycast score wrote it; give a whole file")
     try:
         _columns(path, _scan(path))
     except UNREADABLE:
@@ -106,7 +114,19 @@ def _columns(path: Path, scores: pl.LazyFrame) -> list[str]:
     found = scores.collect_schema().names()
     if not {"customer_id", "as_of"} <= set(found):
         raise BadData("no_scores", f"{path} holds no scores; expected the columns customer_id and as_of among others")
+    if "conversion_percentile" not in found and any(name.startswith("conversion") for name in found):
+        raise BadData("no_scores", f"{path} lacks conversion_percentile; give a file as journeycast score wrote it")
     return found
+
+
+def _is_whole(path: Path) -> bool:
+    if manifest_path(path).is_file():
+        told: str = read_manifest(path)["output"]["sha256"]
+        return file_sha256(path) == told
+    with path.open("rb") as file:
+        last = file.seek(0, os.SEEK_END)
+        file.seek(max(last - 1, 0))
+        return path.suffix == ".parquet" or file.read() in (b"", b"\n")
 
 
 def _no_scores(path: Path) -> BadData:

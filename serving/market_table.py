@@ -34,7 +34,8 @@ def market_table(reader: Reader, market: Market) -> Table:
         for name, count, total in _mix(reader, market, family):
             table.add_row(Text(f"{family} {name}"), f"{count:,} of {total:,}{_share(count, total)}", "")
         table.add_section()
-    for stage, count in zip(reader.journey.stages, market.stages[-1].tolist(), strict=True):
+    stages = reader.journey.stages if reader.journey.labels.rules else ()  # without rules nobody's stage is seen
+    for stage, count in zip(stages, market.stages[-1].tolist(), strict=bool(stages)):
         table.add_row(Text(f"stage {stage}"), f"{count:,} of {seen:,}{_share(count, seen)}", "")
     return table
 

@@ -15,6 +15,7 @@ import polars as pl
 
 from features.checked_table import CheckedBatch, check_files
 from features.rejects import count_codes, refuse_counts_above_share, reject_writer
+from features.table_files import rows_told
 from features.touchpoints import REQUIRED, TOUCHPOINT_TYPES, TouchpointRow
 from features.word_codes import NumberedWords, WordNumbers
 from serving.block_file import Block, BlockFile, read_blocks
@@ -22,9 +23,10 @@ from serving.block_file import Block, BlockFile, read_blocks
 MOST_BUCKETS = 1024
 BUCKETS_A_PARTITION = 4  # so that a partition of buckets comes near the size wanted
 FRAME_BYTES_A_FILE_BYTE = 6  # Parquet packs touchpoints about so well; text files grow less
+FRAME_BYTES_A_ROW = 100  # at least, where a file packs its rows far better
 FLUSH_BYTES = 64 * 10**6
 MOST_WORDS = 100_000
-NUMBERED = {"customer_id": None} | dict.fromkeys(("channel", "action", "actor", "campaign", "variant"), MOST_WORDS)
+NUMBERED = ("channel", "action", "actor", "campaign", "variant")
 NO_TOUCHPOINTS = pl.DataFrame(schema=TOUCHPOINT_TYPES | dict.fromkeys(NUMBERED, pl.UInt32()))
 
 
@@ -52,10 +54,12 @@ def bucket_of(buckets: int) -> pl.Expr:
     return (pl.col("customer_id").hash(0) % buckets).cast(pl.UInt16)
 
 
-def count_buckets(input_bytes: int, partition_bytes: int) -> int:
-    """How many buckets suit inputs of this size, for partitions of at most `partition_bytes` in memory."""
-    wanted = BUCKETS_A_PARTITION * FRAME_BYTES_A_FILE_BYTE * input_bytes / partition_bytes
-    return max(1, min(int(wanted), MOST_BUCKETS))
+def count_buckets(files: Sequence[Path], partition_bytes: int) -> int:
+    """How many buckets suit these files, for partitions of at most `partition_bytes` in memory."""
+    frame_bytes = sum(
+        max(FRAME_BYTES_A_FILE_BYTE * path.stat().st_size, FRAME_BYTES_A_ROW * rows_told(path)) for path in files
+    )
+    return max(1, min(int(BUCKETS_A_PARTITION * frame_bytes / partition_bytes), MOST_BUCKETS))
 
 
 def partition_touchpoints(
@@ -67,19 +71,20 @@ def partition_touchpoints(
     reject_file: Path,
     report: Callable[[int], None],
     recorded: pl.DataFrame | None = None,
-) -> tuple[Partitioned, NumberedWords]:
-    """Read, check and divide the touchpoints; returns where they are, and the words that stand there as numbers.
+) -> tuple[Partitioned, NumberedWords, pl.Series]:
+    """Read, check and divide the touchpoints.
 
-    Rejected rows go to `reject_draft`, which replaces `reject_file` once all is read, where there are any. Raises what
-    `read_touchpoints` raises. `report(rows)` counts the rows read so far.
-    `recorded`, checked before, goes the same way.
+    Returns where they are, the words that stand there as numbers, and every customer's id, sorted. Rejected rows go to
+    `reject_draft`, which replaces `reject_file` at once where they are too many. Raises what `read_touchpoints` raises.
+    `report(rows)` counts the rows read so far. `recorded`, checked before, goes the same way.
     """
     rows_read, codes, ignored = 0, Counter[str](), dict[str, None]()
-    numbers = WordNumbers(NUMBERED)
+    numbers, customers = WordNumbers(NUMBERED, MOST_WORDS), _Customers()
     with BlockFile(blocks_file) as written, reject_writer(reject_draft) as rejects:
         for tables in _ahead(_flushes(check_files(files, TouchpointRow, REQUIRED))):
             frame = pl.concat([table.frame for table in tables])
             _write_buckets(frame.with_columns(pl.col("actor").fill_null("customer")), buckets, numbers, written)
+            customers.add(frame["customer_id"])
             for table in tables:
                 rows_read += table.rows_read
                 rejects.write(table.rejects)
@@ -88,13 +93,12 @@ def partition_touchpoints(
             report(rows_read)
         if recorded is not None:
             _write_buckets(recorded, buckets, numbers, written)
-    if rejects.rows:
+            customers.add(recorded["customer_id"])
+    if rejects.rows > max_reject_share * rows_read:
         reject_draft.replace(reject_file)
-    else:
-        reject_file.unlink(missing_ok=True)  # an older run's rejects are not this one's
     refuse_counts_above_share(rejects.rows, dict(codes), rows_read, max_reject_share, f"see {reject_file}")
     partitioned = Partitioned(buckets, tuple(written.blocks), rows_read, rejects.rows, dict(codes), tuple(ignored))
-    return partitioned, numbers.words()
+    return partitioned, numbers.words(), customers.sorted()
 
 
 def divide_buckets(bucket_bytes: Sequence[int], partition_bytes: int) -> list[range]:
@@ -141,3 +145,24 @@ def _write_buckets(frame: pl.DataFrame, buckets: int, numbers: WordNumbers, file
     by_bucket = numbered.partition_by("bucket", as_dict=True, include_key=False)
     for (bucket,), part in by_bucket.items():
         file.write(int(bucket), part)
+
+
+class _Customers:
+    """Distinct ids, from many batches."""
+
+    def __init__(self) -> None:
+        self._distinct = pl.Series(dtype=pl.String)
+        self._waiting: list[pl.Series] = []
+
+    def add(self, customer_ids: pl.Series) -> None:
+        self._waiting.append(customer_ids.unique())
+        if sum(map(len, self._waiting)) > len(self._distinct):
+            self._settle()
+
+    def sorted(self) -> pl.Series:
+        self._settle()
+        return self._distinct.sort().alias("customer_id")
+
+    def _settle(self) -> None:
+        self._distinct = pl.concat([self._distinct, *self._waiting]).unique()
+        self._waiting = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -23,8 +23,8 @@ from features.rejects import check_reject_options
 from features.word_codes import NumberedWords
 from serving.batch import no_touchpoints, score_partition
 from serving.block_file import Block
-from serving.changes import check_scores, write_changes
-from serving.memory_plan import MemoryPlan, plan_memory
+from serving.changes import CHANGE_FILES, check_scores, write_changes
+from serving.memory_plan import MemoryPlan, plan_memory, resident_bytes
 from serving.partitions import (
     Partitioned,
     bucket_of,
@@ -41,8 +41,9 @@ from serving.scorer import Scorer
 from serving.work_folder import WorkFolder, fingerprint, work_folder
 
 MOST_PARTITION_BYTES = 64 * 10**6  # what a kill may cost; larger partitions are no faster
-TOUCHPOINTS, WORDS, PARTITIONED = "touchpoints.blocks", "words.parquet", "partitioned.json"
-FETCHED = "query.csv"
+TOUCHPOINTS, CUSTOMERS, WORDS = "touchpoints.blocks", "customers.parquet", "words.parquet"
+PARTITIONED = "partitioned.json"
+FETCHED, REJECTS = "query.csv", "rejects.csv"
 
 Report = Callable[[str, int, int], None]
 """report(what, done, total), total 0 where it is not known."""
@@ -89,11 +90,13 @@ def score_list(scorer: Scorer, order: Order, out: Path, compare: Path | None, re
     and BadEnvironment as `read_touchpoints` does. The older output stays until the new one is complete.
     """
     check_output(out, [*order.files, *order.other_files])
-    check_reject_options(order.max_reject_share, _reject_file(out), [*order.files, *order.other_files])
-    if compare is not None:
-        check_scores(compare)
-    plan = plan_memory(order.memory_bytes, 0 if order.snapshots is None else order.snapshots.height)
+    check_reject_options(order.max_reject_share, _beside(out, REJECTS), [*order.files, *order.other_files])
+    held_bytes = resident_bytes()
+    plan = plan_memory(order.memory_bytes, 0 if order.snapshots is None else order.snapshots.height, held_bytes)
     with work_folder(out.with_name(f".{out.name}.work")) as work:
+        was_committed = work.finish_commit()
+        if compare is not None:
+            check_scores(compare)
         if order.fetch is not None:
             order.fetch(work.path / FETCHED)
             order = replace(order, files=[*order.files, work.path / FETCHED])
@@ -101,24 +104,28 @@ def score_list(scorer: Scorer, order: Order, out: Path, compare: Path | None, re
         stamps = _stamps(read_files)
         inputs = {str(path): file_sha256(path) for path in read_files}
         settings = order.settings(scorer)
-        was_committed = work.finish_commit()
+        if compare is not None and _is_same(compare, out) and _is_done(out, settings, inputs):
+            return read_manifest(out)  # compared with itself, it would forget who has moved
         job = fingerprint(out=out.name, inputs=inputs, compare=_compared(compare, out), **settings)
         if work.begin(job, keep=[FETCHED]) and was_committed:
             return read_manifest(out)
-        read, words = _partitioned(order, out, plan, work, report)
+        read, words, customers = _partitioned(order, out, plan, work, report)
         if _stamps(read_files) != stamps:
             raise BadData("input_changed", "a file changed while it was read; run the command again")
-        asked = _asked(order, words)
-        plan = plan_memory(order.memory_bytes, asked.height, is_compared=compare is not None)
+        asked = _asked(order, customers)
+        # What reading has let go of is there to be used again, though the process may still hold it.
+        plan = plan_memory(order.memory_bytes, asked.height, held_bytes, is_compared=compare is not None)
         parts = _score_parts(scorer, order, plan, read, words, asked, work, report)
         draft = work.path / f"scores{out.suffix}"
         schema = score_partition(scorer, no_touchpoints(), asked.head(0), order.reasons).schema
         write_scores(in_order(work, parts, asked.height), schema, draft)
         manifest = manifest_of(settings, inputs, read, parts, out, draft)
         (work.path / "manifest").write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        changes = {} if compare is None else write_changes(compare, draft, work.path)
-        places = {name: out.with_name(f"{out.name}.{name}") for name in changes}
-        work.commit({**places, draft.name: out, "manifest": manifest_path(out)})
+        beside = [] if compare is None else write_changes(compare, draft, work.path)
+        beside += [REJECTS] if read.rejected else []
+        places = {name: _beside(out, name) for name in beside}
+        outdated = [_beside(out, name) for name in (*CHANGE_FILES, REJECTS) if name not in beside]
+        work.commit({**places, draft.name: out, "manifest": manifest_path(out)}, outdated)
     return manifest
 
 
@@ -126,35 +133,50 @@ def _compared(compare: Path | None, out: Path) -> str | None:
     """The older scores' SHA-256; they may be those that are about to be replaced, which a resumed run finds no more."""
     if compare is None:
         return None
-    return out.name if compare.resolve() == out.resolve() else file_sha256(compare)
+    return out.name if _is_same(compare, out) else file_sha256(compare)
 
 
-def _reject_file(out: Path) -> Path:
-    return out.with_name(f"{out.name}.rejects.csv")
+def _is_same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
+
+
+def _is_done(out: Path, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> bool:
+    """Whether `out` and what has changed are already what this order makes."""
+    if not all(_beside(out, name).exists() for name in (*CHANGE_FILES, "manifest.json")):
+        return False
+    manifest = read_manifest(out)
+    made_from = {each["file"]: each["sha256"] for each in manifest["inputs"]}
+    return made_from == dict(inputs) and settings.items() <= manifest.items()
+
+
+def _beside(out: Path, name: str) -> Path:
+    return out.with_name(f"{out.name}.{name}")
 
 
 def _partitioned(
     order: Order, out: Path, plan: MemoryPlan, work: WorkFolder, report: Report
-) -> tuple[Partitioned, NumberedWords]:
+) -> tuple[Partitioned, NumberedWords, pl.Series]:
     """The touchpoints divided by customer, by this run or by one that was killed later on."""
     found = work.read(PARTITIONED)
     if found is None:
-        buckets = count_buckets(sum(path.stat().st_size for path in order.files), _partition_bytes(plan))
-        read, words = partition_touchpoints(
+        buckets = count_buckets(order.files, _partition_bytes(plan))
+        read, words, customers = partition_touchpoints(
             order.files,
             work.path / TOUCHPOINTS,
             buckets,
             order.max_reject_share,
-            work.path / "rejects.csv",
-            _reject_file(out),
+            work.path / REJECTS,
+            _beside(out, REJECTS),
             lambda rows: report("Reading touchpoints", rows, 0),
             order.recorded,
         )
         words.to_frame().write_parquet(work.path / WORDS)
+        customers.to_frame().write_parquet(work.path / CUSTOMERS)
         work.write(PARTITIONED, asdict(read))
-        return read, words
+        return read, words, customers
     read = Partitioned(**{**found, "blocks": tuple(Block(*block) for block in found["blocks"])})
-    return read, NumberedWords.from_frame(pl.read_parquet(work.path / WORDS))
+    words = NumberedWords.from_frame(pl.read_parquet(work.path / WORDS))
+    return read, words, pl.read_parquet(work.path / CUSTOMERS)["customer_id"]
 
 
 def _partition_bytes(plan: MemoryPlan) -> int:
@@ -165,11 +187,10 @@ def _stamps(files: Sequence[Path]) -> list[tuple[int, int, int]]:
     return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in (path.stat() for path in files)]
 
 
-def _asked(order: Order, words: NumberedWords) -> pl.DataFrame:
-    """The pairs in the order asked, with their `position`; everybody, where no pairs were given, sorted."""
+def _asked(order: Order, customers: pl.Series) -> pl.DataFrame:
+    """The pairs in the order asked, with their `position`."""
     moment = pl.lit(order.as_of_us, pl.Int64).cast(UTC_US).alias("as_of")
-    everybody = words.of_column["customer_id"].sort().alias("customer_id").to_frame().with_columns(moment)
-    pairs = everybody if order.snapshots is None else order.snapshots
+    pairs = customers.to_frame().with_columns(moment) if order.snapshots is None else order.snapshots
     return pairs.select("customer_id", "as_of").with_row_index("position")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from features.errors import BadUsage
@@ -61,13 +63,24 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _let_requests_finish(self) -> Settings:
         if self.shutdown_timeout_s < self.drain_s + self.deadline_s:
-            raise ValueError("shutdown_timeout_s is shorter than drain_s and deadline_s: it would cut requests off")
+            needed = math.ceil(self.drain_s + self.deadline_s)
+            raise ValueError(
+                f"{PREFIX}SHUTDOWN_TIMEOUT_S is {self.shutdown_timeout_s}, less than {PREFIX}DRAIN_S and "
+                f"{PREFIX}DEADLINE_S together: it would cut requests off; set it to {needed} or more"
+            )
         return self
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_address(cls, address: str | None) -> str | None:
+        if address is not None and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", address):
+            raise ValueError("expected an address such as https://scores.example.com")
+        return address
 
     def in_words(self) -> str:
         """All settings, one line, without those that say who may call."""
         shown = self.model_dump(mode="json", exclude={"keys"})
-        return ", ".join(f"{name}={value}" for name, value in shown.items() if value is not None)
+        return f"{PREFIX}…: " + ", ".join(f"{name}={value}" for name, value in shown.items() if value is not None)
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -99,6 +112,7 @@ def _suggestion(name: str, known: list[str]) -> str:
 
 
 def _in_words(location: tuple[int | str, ...], message: str) -> str:
+    message = message.removeprefix("Value error, ")
     if not location:
         return message
     field = str(location[0])

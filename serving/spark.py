@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,6 +32,7 @@ from pyspark.sql import functions as F
 from features.errors import BadData, BadEnvironment, BadUsage
 from features.given_vectors import write_vectors
 from features.rejects import refuse_counts_above_share
+from features.snapshots_file import refuse_unanswerable
 from serving import executor, shipment
 from serving.batch import no_touchpoints, score_partition
 from serving.cluster_list import SNAPSHOTS, STAGE_HISTORY, TOUCHPOINTS, ClusterOrder, Found, Texts, manifest_of
@@ -239,9 +241,11 @@ def _check_rejects(
         rows = rejects.select("file", "name", "row", "codes").repartitionByRange(_files(rejected), "file", "row")
         named = rows.sortWithinPartitions("file", "row").select(F.col("name").alias("file"), "row", "codes")
         named.write.options(**WRITER_OPTIONS["csv"]).csv(full_address(where))
-    share = 0.0 if contract == SNAPSHOTS else order.max_reject_share
-    codes = found.reject_codes.get(contract)
-    refuse_counts_above_share(rejected, codes or {}, found.rows_read[contract], share, f"see {where}")
+    codes, rows_read = found.reject_codes.get(contract, Counter()), found.rows_read[contract]
+    if contract == SNAPSHOTS:
+        refuse_unanswerable(rejected, codes, rows_read, f"; see {where}")
+    else:
+        refuse_counts_above_share(rejected, codes, rows_read, order.max_reject_share, f"see {where}")
 
 
 def _by_reliability(scored: DataFrame) -> dict[str, int]:

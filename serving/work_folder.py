@@ -6,6 +6,7 @@ inputs, bundle and settings, told by a fingerprint. Files appear in it under the
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -55,19 +56,25 @@ class WorkFolder:
         draft.write_text(json.dumps(content))
         draft.replace(self.path / name)
 
-    def commit(self, results: dict[str, Path]) -> None:
-        """Put files of this folder (by name) in their places: all of them, if need be by the next run."""
+    def commit(self, results: dict[str, Path], outdated: Collection[Path]) -> None:
+        """Put files of this folder (by name) in their places and remove what is outdated there.
+
+        All of it is done, if need be by the next run.
+        """
         for name in results:
             _sync(self.path / name)
-        self.write(COMMIT, {name: str(place.absolute()) for name, place in results.items()})
+        places = {name: str(place.absolute()) for name, place in results.items()}
+        self.write(COMMIT, {"places": places, "outdated": [str(path.absolute()) for path in outdated]})
         self.finish_commit()
 
     def finish_commit(self) -> bool:
         """Put in place what a commit has left over; whether there was a commit."""
-        results = self.read(COMMIT)
-        if results is None:
+        begun = self.read(COMMIT)
+        if begun is None:
             return False
-        for name, place in results.items():
+        for path in begun["outdated"]:
+            Path(path).unlink(missing_ok=True)
+        for name, place in begun["places"].items():
             if (self.path / name).exists():
                 (self.path / name).replace(place)
         return True
@@ -87,6 +94,14 @@ def work_folder(path: Path) -> Iterator[WorkFolder]:
         if not isinstance(fault, BadEnvironment) or fault.code == DAMAGED:
             _remove(path)  # what cannot be done, or is damaged, will not be taken up again
         raise
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise BadEnvironment(
+            "disk_full",
+            f"{path.parent} is full. What has been done is kept in {path}: free some space and run the command again, "
+            "or remove that folder",
+        ) from None
     finally:
         os.close(descriptor)
 

@@ -8,7 +8,6 @@ supervisor has no setting for it). Here a worker takes one caller at a time, and
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
@@ -25,6 +24,7 @@ from serving.connections import Board, Counted
 
 PATIENCE = 5  # times that a caller is left to the others; one of them may be busy
 LOOK_AGAIN_S = 0.001
+LOOK_LATER_S = 1.0
 
 
 class BalancedServer(uvicorn.Server):
@@ -61,13 +61,20 @@ class BalancedServer(uvicorn.Server):
             loop.call_later(LOOK_AGAIN_S, self._listen, listening)
             return
         self._left_to_others = 0
-        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):  # another worker was quicker; they left
+        try:
             caller, _ = listening.accept()
-            self._connections.coming += 1
-            self._connections.show()
-            connecting = loop.create_task(self._connect(caller))
-            self.server_state.tasks.add(connecting)
-            connecting.add_done_callback(self.server_state.tasks.discard)
+        except (BlockingIOError, ConnectionAbortedError):  # another worker was quicker; they left
+            return
+        except OSError as error:  # no descriptor is free: the caller waits, and would be told of again and again
+            print(f"callers wait: {error.strerror}", file=sys.stderr)
+            loop.remove_reader(listening)
+            loop.call_later(LOOK_LATER_S, self._listen, listening)
+            return
+        self._connections.coming += 1
+        self._connections.show()
+        connecting = loop.create_task(self._connect(caller))
+        self.server_state.tasks.add(connecting)
+        connecting.add_done_callback(self.server_state.tasks.discard)
 
     async def _connect(self, caller: socket.socket) -> None:
         caller.setblocking(False)

@@ -36,7 +36,7 @@ class Worker:
 
     def start_again_s(self) -> float:
         """The earliest moment to start this worker: at once, but later and later where it dies at its start."""
-        pause_s = 0.0 if self.failures < 2 else min(2.0 ** (self.failures - 2), LONGEST_PAUSE_S)
+        pause_s = 0.0 if self.failures < 2 else min(2.0 ** min(self.failures - 2, 10), LONGEST_PAUSE_S)
         return self.started_s + pause_s
 
 
@@ -83,7 +83,12 @@ class Workers:
             print(f"worker {worker.number} ended unasked (code {worker.process.returncode})", file=sys.stderr)
             self._forget(worker)
         if now_s >= worker.start_again_s():
-            worker.process, worker.started_s = self._start(worker.number), now_s
+            worker.started_s = now_s
+            try:
+                worker.process = self._start(worker.number)
+            except OSError as error:  # no process or descriptor is free: the other workers go on
+                worker.failures += 1
+                print(f"worker {worker.number} could not be started: {error.strerror}", file=sys.stderr)
 
     def _start(self, number: int) -> subprocess.Popen[bytes]:
         words = [str(self.listening.fileno()), self.home / "connections", number, self.count, self.shutdown_s]

@@ -16,7 +16,7 @@ from features.journey import conversion_column
 from features.rows import FeatureRows
 from models.calibration import Blend, fit_blend, fit_shift, sigmoid
 from models.conversion import ConversionModel, Hazard, cumulative
-from models.intervals import fit_venn_abers
+from models.intervals import fit_intervals
 from training.boosting import Parameters, grow, out_of_fold, telling_columns
 from training.progress import Report
 from training.rank_lines import learn_logistic_rank_line
@@ -85,7 +85,7 @@ def fit_conversion(
         horizons_days=tuple(horizons_days),
         hazards=tuple(hazards),
         intervals=tuple(
-            fit_venn_abers(probabilities[later, h], converted[later, h] == 1) for h, later in enumerate(calibrating)
+            fit_intervals(probabilities[later, h], converted[later, h] == 1) for h, later in enumerate(calibrating)
         ),
         base_log_odds=np.array(base),
         reference=np.sort(probabilities[calibrating[0], 0]),

@@ -78,7 +78,9 @@ def fit_stage(
     columns = np.append(telling, np.arange(rows.features.shape[1], seen.shape[1]))
     parameters = {**choice.over(TREES), "num_class": len(classes)}
     raw = out_of_fold(seen, coded, begun, columns, folds, parameters, ROUNDS, seed)
-    scores = [np.stack([of_rounds - begun, begun, ranked])[:, known] for of_rounds in raw]
+    shares = np.bincount(truth) / len(truth)
+    usual = np.broadcast_to(np.log(shares), begun.shape)
+    scores = [np.stack([of_rounds - begun, begun, ranked, usual])[:, known] for of_rounds in raw]
     blends = [fit_class_blend(of_rounds, truth) for of_rounds in scores]
     probabilities = [class_probabilities(of_rounds, blend) for of_rounds, blend in zip(scores, blends, strict=True)]
     best = int(np.argmin([_log_loss(p, truth) for p in probabilities]))
@@ -90,7 +92,7 @@ def fit_stage(
     return StageModel(
         n_stages=n_stages,
         classes=classes,
-        shares=np.bincount(truth) / len(truth),
+        shares=shares,
         trees=trees,
         line=None if line is None else line[0],
         start=start,

@@ -35,7 +35,12 @@ class FollowedChampion:
         version = tracking.registered_version(self._reference)
         if version is not None and version == self._version:
             return
-        bundle = tracking.download_bundle(self._reference if version is None else tracking.version_reference(version))
+        folder = Path(tempfile.mkdtemp(dir=self._link.parent))
+        named = self._reference if version is None else tracking.version_reference(version)
+        bundle = tracking.download_bundle(named, folder)
+        if version is None:  # the alias was gone and is back: the next look learns whose it is
+            shutil.rmtree(folder, ignore_errors=True)
+            return
         beside = self._link.with_name(f"{self._link.name}.new")
         beside.unlink(missing_ok=True)
         beside.symlink_to(bundle)
@@ -44,7 +49,7 @@ class FollowedChampion:
             self._tell(f"{self._reference} is version {version} now")
         if self._before is not None:
             shutil.rmtree(self._before, ignore_errors=True)
-        self._version, self._before, self._present = version, self._present, bundle
+        self._version, self._before, self._present = version, self._present, folder
 
     def keep_looking(self, ended: threading.Event, every_s: float) -> None:
         """Look until `ended`. While the store cannot be asked, what was served last stays; that is told once."""

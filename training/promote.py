@@ -43,10 +43,10 @@ def run_promotion(
 
 
 def settle(version: str, over: str, why: list[str], is_promoted: bool) -> None:
-    """Note the gate's decision on the version, and give it the place where it says so.
+    """Give the version the place where the gate says so, and note the decision on it.
 
-    Raises BadUsage where the version that it was judged against has lost the place meanwhile.
+    Raises BadUsage where the version that it was judged against has lost the place meanwhile; nothing is noted then.
     """
-    tracking.tag_version(version, {"gate": "; ".join(why)})
     if is_promoted:
         tracking.promote_version(version, over)
+    tracking.tag_version(version, {"gate": "; ".join(why)})

@@ -169,8 +169,8 @@ def register_bundle(run_id: str) -> str:
     return str(registered.version)
 
 
-def download_bundle(reference: str) -> Path:
-    """The bundle folder behind an MLflow reference, copied into a temporary folder that lasts as long as the process.
+def download_bundle(reference: str, folder: Path | None = None) -> Path:
+    """The bundle folder behind an MLflow reference, copied into `folder` or a temporary one that the process removes.
 
     Raises BadUsage where the reference leads nowhere or to something else than a bundle, BadEnvironment where the store
     cannot be used.
@@ -178,10 +178,11 @@ def download_bundle(reference: str) -> Path:
     nowhere = f"{reference} was not found in {_address()}; check the name, alias and store"
     if not _has_store():
         raise BadUsage("no_model", nowhere)
-    folder = tempfile.mkdtemp(prefix="journeycast-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if folder is None:
+        folder = Path(tempfile.mkdtemp(prefix="journeycast-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     try:
-        local = Path(mlflow.artifacts.download_artifacts(reference, dst_path=folder))
+        local = Path(mlflow.artifacts.download_artifacts(reference, dst_path=str(folder)))
         flavor = mlflow.models.Model.load(local).flavors.get("python_function", {})
         if flavor.get("loader_module") != LOADER:
             raise BadUsage("no_model", f"{reference} is not a Journeycast model")
@@ -250,19 +251,23 @@ def roll_back() -> tuple[str, str]:
 
     Raises BadUsage where there is no former champion.
     """
-    champion = _version_of(CHAMPION)
-    former = None if champion is None else _former_of(champion)
-    if champion is None or former is None:
-        raise BadUsage("no_former_champion", f"models:/{REGISTERED_MODEL}@{CHAMPION} has taken nobody's place")
-    earlier = _former_of(former)
-    with _in_reach(told=True):
-        client = mlflow.MlflowClient()
-        client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, former)
-        if earlier is None:
-            client.delete_registered_model_alias(REGISTERED_MODEL, FORMER)
-        else:
-            client.set_registered_model_alias(REGISTERED_MODEL, FORMER, earlier)
-    return champion, former
+    nobody = BadUsage("no_former_champion", f"models:/{REGISTERED_MODEL}@{CHAMPION} has taken nobody's place")
+    if not _has_store():
+        raise nobody
+    with store_lock(_address()):
+        champion = _version_of(CHAMPION)
+        former = None if champion is None else _former_of(champion)
+        if champion is None or former is None:
+            raise nobody
+        earlier = _former_of(former)
+        with _in_reach(told=True):
+            client = mlflow.MlflowClient()
+            client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, former)
+            if earlier is None:
+                client.delete_registered_model_alias(REGISTERED_MODEL, FORMER)
+            else:
+                client.set_registered_model_alias(REGISTERED_MODEL, FORMER, earlier)
+        return champion, former
 
 
 def tag_version(version: str, tags: Mapping[str, str]) -> None:

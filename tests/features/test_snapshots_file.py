@@ -29,9 +29,11 @@ def test_one_bad_row_is_enough_to_refuse(tmp_path: Path) -> None:
     path = tmp_path / "snapshots.csv"
     good = "".join(f"c{n},2024-01-01T00:00:00Z\n" for n in range(100))
     path.write_text(f"customer_id,as_of\n{good},2024-01-01\n")
-    with pytest.raises(BadData, match="rejected 1 of 101 rows") as raised:
+    with pytest.raises(
+        BadData, match=r"rejected 1 of 101 rows: as_of_naive 1, customer_id_missing 1; see .*: mend them or leave"
+    ) as raised:
         read_snapshots(path, tmp_path / "rejects.csv")
-    assert "as_of_naive 1, customer_id_missing 1" in str(raised.value)
+    assert raised.value.code == "bad_snapshots"
     assert (tmp_path / "rejects.csv").read_text() == f"file,row,codes\n{path},101,customer_id_missing;as_of_naive\n"
 
 

@@ -19,7 +19,7 @@ def test_codes_are_those_of_the_words_in_order() -> None:
 
 
 def test_words_are_numbered_as_they_first_come_frame_after_frame() -> None:
-    numbers = WordNumbers({"channel": None})
+    numbers = WordNumbers(["channel"], 9)
 
     assert numbers.number(FIRST)["channel"].to_list() == [0, 1, None]
     assert numbers.number(SECOND)["channel"].to_list() == [1, 2, 0]
@@ -27,13 +27,13 @@ def test_words_are_numbered_as_they_first_come_frame_after_frame() -> None:
 
 
 def test_two_lists_number_their_words_apart() -> None:
-    WordNumbers({"channel": None}).number(FIRST)
+    WordNumbers(["channel"], 9).number(FIRST)
 
-    assert WordNumbers({"channel": None}).number(SECOND)["channel"].to_list() == [0, 1, 2]
+    assert WordNumbers(["channel"], 9).number(SECOND)["channel"].to_list() == [0, 1, 2]
 
 
 def test_a_column_with_too_many_words_stays_as_it_is_from_then_on() -> None:
-    numbers = WordNumbers({"channel": 2})
+    numbers = WordNumbers(["channel"], 2)
 
     written = [numbers.number(frame) for frame in (FIRST, SECOND, FIRST)]
 
@@ -48,9 +48,9 @@ def test_a_column_with_too_many_words_stays_as_it_is_from_then_on() -> None:
 words = st.lists(st.none() | st.text(max_size=3), max_size=20)
 
 
-@given(st.lists(words, min_size=1, max_size=4), st.none() | st.integers(0, 9))
-def test_numbers_are_named_by_the_words_they_stood_for(frames: list[list[str | None]], most_words: int | None) -> None:
-    numbers = WordNumbers({"word": most_words})
+@given(st.lists(words, min_size=1, max_size=4), st.integers(0, 99))
+def test_numbers_are_named_by_the_words_they_stood_for(frames: list[list[str | None]], most_words: int) -> None:
+    numbers = WordNumbers(["word"], most_words)
     written = [numbers.number(pl.DataFrame({"word": frame}, schema={"word": pl.String})) for frame in frames]
 
     named = NumberedWords.from_frame(numbers.words().to_frame()).name(written)["word"]

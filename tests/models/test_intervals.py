@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.isotonic import IsotonicRegression
 
-from models.intervals import VennAbers, fit_stage_thresholds, fit_venn_abers
+from models.intervals import VennAbers, fit_intervals, fit_stage_thresholds, fit_venn_abers
 
 FOUR = np.array([0.1, 0.2, 0.3, 0.4])
 chances = st.floats(0, 1)
@@ -149,3 +150,25 @@ def test_nine_in_ten_rows_of_each_class_stay_in(rows: list[tuple[int, float, flo
     for k in set(stage.tolist()):
         assert ((probabilities >= least) | named)[stage == k, k].mean() >= 0.9
     assert all(least[k] == 0 for k in {0, 1, 2} - set(stage.tolist()))
+
+
+def test_few_rows_leave_wide_intervals() -> None:
+    # Of forty scored alike twenty happened: Wilson's 90 % interval, where one row more would change next to nothing.
+    fitted = fit_intervals(np.full(40, 0.5), np.array([True, False] * 20))
+    low, high = binomtest(20, 40).proportion_ci(0.9, method="wilson")
+
+    assert (fitted.low, fitted.high) == (pytest.approx([low]), pytest.approx([high]))
+    assert high - low > 0.25
+
+
+@given(known_rows)
+def test_intervals_hold_those_of_venn_abers_and_rise(rows: list[tuple[float, bool]]) -> None:
+    probability, happened = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+    inner, outer = fit_venn_abers(probability, happened), fit_intervals(probability, happened)
+
+    assert (outer.low <= inner.low).all()
+    assert (outer.high >= inner.high).all()
+    assert (np.diff(outer.low) >= 0).all()
+    assert (np.diff(outer.high) >= 0).all()
+    assert (outer.low >= -1e-12).all()
+    assert (outer.high <= 1 + 1e-12).all()

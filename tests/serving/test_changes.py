@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from features.errors import BadData
-from serving.changes import band_of, write_changes
+from serving.changes import band_of, check_scores, write_changes
 
 OLDER = {
     "customer_id": ["stays", "rises", "buys", "goes", "moves"],
@@ -83,6 +85,26 @@ def test_of_a_customer_who_comes_several_times_the_latest_counts(tmp_path: Path)
     pl.DataFrame(scores).write_parquet(tmp_path / "scores.parquet")
     write_changes(tmp_path / "scores.parquet", tmp_path / "scores.parquet", tmp_path)
     assert (tmp_path / "transitions.csv").read_text().splitlines()[1] == "stage,late,late,1"
+
+
+def test_scores_that_are_not_whole_are_refused(tmp_path: Path) -> None:
+    scores = tmp_path / "scores.csv"
+    scores.write_text("customer_id,as_of,conversion,conversion_percentile\nc1,2026-01-01T00:00:00Z,0.5,9")
+    with pytest.raises(BadData, match="not as journeycast score wrote it"):
+        check_scores(scores)
+
+    scores.write_text("customer_id,as_of,conversion\nc1,2026-01-01T00:00:00Z,0.5\n")
+    with pytest.raises(BadData, match="lacks conversion_percentile"):
+        check_scores(scores)
+
+    scores.write_text("customer_id,as_of,conversion,conversion_percentile\nc1,2026-01-01T00:00:00Z,0.5,90\n")
+    check_scores(scores)
+    told = {"output": {"sha256": hashlib.sha256(scores.read_bytes()).hexdigest()}}
+    (tmp_path / "scores.csv.manifest.json").write_text(json.dumps(told))
+    check_scores(scores)
+    scores.write_text(scores.read_text().replace("c1", "c2"))
+    with pytest.raises(BadData, match="not as journeycast score wrote it"):
+        check_scores(scores)
 
 
 @pytest.mark.parametrize("content", [b"a,b\n1,2\n", b""])

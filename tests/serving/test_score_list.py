@@ -203,7 +203,7 @@ def test_parts_that_are_still_what_was_written_are_not_scored_again(
     monkeypatch.setattr(scored_parts, "score_deduplicated", lambda *words: scored.append(1) or score(*words))
     with monkeypatch.context() as broken:
         broken.setattr(score_list, "write_scores", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(BadEnvironment, match="is full"):
             score_list.score_list(scorer, order(parquet), out, None, silent)
     parts = sorted((tmp_path / ".scores.parquet.work").glob("part-*.blocks"))
     assert (len(scored), out.exists()) == (len(parts), False)
@@ -216,6 +216,39 @@ def test_parts_that_are_still_what_was_written_are_not_scored_again(
     undisturbed = tmp_path / "undisturbed.parquet"
     score_list.score_list(scorer, order(parquet), undisturbed, None, silent)
     assert out.read_bytes() == undisturbed.read_bytes()
+
+
+def test_what_stands_beside_belongs_to_the_scores(scorer: Scorer, parquet: Path, tmp_path: Path) -> None:
+    """Rejects and changes come and go with the scores, and with nothing before them."""
+    out, older, bad = tmp_path / "scores.csv", tmp_path / "older.csv", tmp_path / "bad.parquet"
+    rows = pl.read_parquet(parquet)
+    rows.with_columns(channel=pl.when(pl.int_range(pl.len()) > 0).then("channel")).write_parquet(bad)
+    score_list.score_list(scorer, order(parquet, as_of_us=to_us(AS_OF) - 5 * 86_400_000_000), older, None, silent)
+    score_list.score_list(scorer, order(bad), out, older, silent)
+    beside = {path.name for path in tmp_path.glob("scores.csv.*")}
+    assert {"scores.csv.rejects.csv", "scores.csv.moved.csv", "scores.csv.retarget.rest.csv"} <= beside
+
+    renamed = tmp_path / "renamed.parquet"
+    rows.rename({"channel": "chanel"}).write_parquet(renamed)
+    with pytest.raises(BadData, match="found 'chanel'"):
+        score_list.score_list(scorer, order(renamed), out, None, silent)
+    assert {path.name for path in tmp_path.glob("scores.csv.*")} == beside
+
+    score_list.score_list(scorer, order(parquet), out, None, silent)
+    assert {path.name for path in tmp_path.glob("scores.csv.*")} == {"scores.csv.manifest.json"}
+
+
+def test_a_list_that_is_compared_with_what_it_replaces_can_be_asked_for_again(
+    scorer: Scorer, parquet: Path, tmp_path: Path
+) -> None:
+    out, moved = tmp_path / "scores.csv", tmp_path / "scores.csv.moved.csv"
+    score_list.score_list(scorer, order(parquet, as_of_us=to_us(AS_OF) - 10 * 86_400_000_000), out, None, silent)
+    first = score_list.score_list(scorer, order(parquet), out, out, silent)
+    told = moved.read_text()
+    assert len(told.splitlines()) > 1
+
+    assert score_list.score_list(scorer, order(parquet), out, out, silent) == first
+    assert moved.read_text() == told
 
 
 @pytest.mark.usefixtures("in_many_parts")

@@ -59,9 +59,18 @@ def test_all_faults_are_told_at_once_without_the_values(monkeypatch: pytest.Monk
     )
 
 
+def test_what_contradicts_or_is_no_address_is_told_with_what_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOURNEYCAST_SERVE_DEADLINE_S", "60")
+    with pytest.raises(BadUsage, match=r"^JOURNEYCAST_SERVE_SHUTDOWN_TIMEOUT_S is 29, .* set it to 62 or more$"):
+        Settings.from_environment()
+    monkeypatch.setenv("JOURNEYCAST_SERVE_PUBLIC_URL", "notaurl")
+    with pytest.raises(BadUsage, match=r"^JOURNEYCAST_SERVE_PUBLIC_URL: expected an address such as https://"):
+        Settings.from_environment()
+
+
 def test_in_words_the_settings_are_complete_but_for_who_may_call() -> None:
     words = Settings(keys="CANARY", workers=3).in_words()
-    assert words.startswith("workers=3, access_log=False, anyone=False, ")
+    assert words.startswith("JOURNEYCAST_SERVE_…: workers=3, access_log=False, anyone=False, ")
     assert "rate_burst=100" in words
     assert "CANARY" not in words + repr(Settings(keys="CANARY"))
 

@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import socket
@@ -11,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from serving.workers import LONGEST_PAUSE_S, Worker
+from serving.workers import LONGEST_PAUSE_S, Worker, Workers
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 120
@@ -24,9 +25,27 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(("failures", "pause_s"), [(0, 0), (1, 0), (2, 1), (4, 4), (50, LONGEST_PAUSE_S)])
+@pytest.mark.parametrize(("failures", "pause_s"), [(0, 0), (1, 0), (2, 1), (4, 4), (5000, LONGEST_PAUSE_S)])
 def test_a_worker_that_dies_at_its_start_is_started_later_and_later(failures: int, pause_s: float) -> None:
     assert Worker(0, started_s=100.0, failures=failures).start_again_s() == 100.0 + pause_s
+
+
+def test_a_worker_that_cannot_be_started_does_not_end_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started: list[list[str]] = []
+
+    def start(words: list[str], **_: object) -> subprocess.Popen[bytes]:
+        started.append(words)
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with socket.socket() as listening, Workers(listening, 2, tmp_path, 1) as workers:
+        workers._look_after(workers._workers[0])
+        workers._look_after(workers._workers[1])
+
+    assert [words[5] for words in started] == ["0", "1"]
+    assert "worker 1 could not be started: Resource temporarily unavailable" in capsys.readouterr().err
 
 
 def test_callers_are_shared_out_evenly_a_killed_worker_comes_back_and_none_outlives_the_supervisor(

@@ -143,7 +143,7 @@ def test_a_line_on_ranks_tells_what_few_trees_cannot() -> None:
     }
 
     assert model.line.head.weights.shape == (3, 5)
-    assert model.blend.shape == (3,)
+    assert model.blend.shape == (4,)
     assert loss["line"] < loss["none"] - 0.2
 
 

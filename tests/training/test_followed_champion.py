@@ -45,6 +45,8 @@ def test_the_link_moves_when_the_alias_does_and_what_was_served_stays_a_while(
     champion.look()
     assert load_bundle(tmp_path / "bundle").version == first
     assert not folder.exists()
+    kept = [path for path in tmp_path.iterdir() if path.is_dir() and not path.is_symlink()]
+    assert len(kept) == 2, "what is served, and what was before it"
 
 
 def test_a_thread_follows_and_ends_and_an_alias_that_is_gone_is_told_once(other: str, plain_bundle: Path) -> None:

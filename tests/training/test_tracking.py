@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import tempfile
+import threading
 from importlib.metadata import version
 from pathlib import Path
 
@@ -42,6 +43,12 @@ def status(run_id: str) -> str:
 
 def champion_version() -> str:
     return str(client().get_model_version_by_alias("journeycast", "champion").version)
+
+
+def registered(bundle: Path) -> str:
+    with tracked_run("another", {}, {}) as run_id:
+        log_bundle(bundle)
+    return register_bundle(run_id)
 
 
 def files_of(reference: str) -> dict[str, bytes]:
@@ -264,6 +271,25 @@ def test_a_model_that_is_not_ours_is_not_opened(tmp_path: Path) -> None:
     with pytest.raises(BadUsage) as caught:
         download_bundle(f"runs:/{run_id}/other")
     assert (caught.value.code, str(caught.value)) == ("no_model", f"runs:/{run_id}/other is not a Journeycast model")
+
+
+@pytest.mark.usefixtures("store")
+def test_a_promotion_waits_for_a_rollback_that_has_begun(plain_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third = champion_version(), registered(plain_bundle), registered(plain_bundle)
+    tracking.promote_version(second)
+    promoting = threading.Thread(target=tracking.promote_version, args=[third])
+    look = tracking._former_of
+
+    def look_while_another_promotes(version: str) -> str | None:
+        if promoting.ident is None:
+            promoting.start()
+            promoting.join(0.5)
+        return look(version)
+
+    monkeypatch.setattr(tracking, "_former_of", look_while_another_promotes)
+    assert tracking.roll_back() == (second, first)
+    promoting.join()
+    assert champion_version() == third
 
 
 @pytest.fixture
