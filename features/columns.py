@@ -25,7 +25,7 @@ EXPECTED: Mapping[pl.DataType, str] = {
 }
 
 # ISO 8601 with the extended date, as databases and programs write it; "UTC" is what some of them write for "Z".
-DATE_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?"
+DATE_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-5][0-9](\.[0-9]+)?)?"
 ZONED = rf"^{DATE_TIME} ?([Zz]|UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?)$"
 NAIVE = rf"^({DATE_TIME}|[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})$"
 OTHER_TIME_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")

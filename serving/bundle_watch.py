@@ -11,6 +11,7 @@ from features.errors import BadEnvironment, BadUsage, Fault, whereabouts
 from serving.answers import logger
 
 T = TypeVar("T")
+LOOKS_TO_MISS = 3
 Look = tuple[tuple[str, int, int, int, int], ...]
 
 
@@ -27,14 +28,18 @@ class BundleWatch(Generic[T]):
         self._install = install
         self._seen: Look | None = None
         self._told = ""
+        self._missed = 0
 
     def look(self) -> None:
         """Open and install the bundle if it changed. Takes a moment; raises nothing."""
         try:
             folder = self._path.resolve()  # all files of one folder, wherever the link leads a moment later
             seen = _look(folder)
-            # Between two renames of a replacement there is nothing: no reason to say so once something is served.
-            if seen == self._seen or (not seen and self._seen is not None):
+            if not seen and self._seen is not None:
+                self._miss()
+                return
+            self._missed = 0
+            if seen == self._seen:
                 return
             self._seen = seen
             if not seen:
@@ -46,6 +51,12 @@ class BundleWatch(Generic[T]):
             self._refuse(f"{fault.code}: {fault}", by_system)
         except Exception as error:
             self._refuse(whereabouts(error), isinstance(error, OSError | MemoryError))
+
+    def _miss(self) -> None:
+        """Tell, once, that nothing is there any more; between two renames of a replacement that is so for a moment."""
+        self._missed += 1
+        if self._missed == LOOKS_TO_MISS:
+            logger.error("there is no bundle at the given path any more; the one that was opened last is served on")
 
     def _refuse(self, why: str, by_system: bool) -> None:
         if by_system:  # no file descriptor was free, say

@@ -25,6 +25,7 @@ from serving.connections import Board, Counted
 PATIENCE = 5  # times that a caller is left to the others; one of them may be busy
 LOOK_AGAIN_S = 0.001
 LOOK_LATER_S = 1.0
+HEAD_TIMEOUT_S = 10.0
 
 
 class BalancedServer(uvicorn.Server):
@@ -90,7 +91,42 @@ class BalancedServer(uvicorn.Server):
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's, but for what it answers in plain text: to what is no HTTP it says so in JSON as well."""
+    """uvicorn's, but for what it answers in plain text, and for heads that never end.
+
+    To what is no HTTP it says so in JSON as well. Who does not send a request's head in time is let go: uvicorn waits
+    for it for ever, and enough of such callers take all descriptors.
+    """
+
+    _giving_up: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Wait for the first head."""
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def on_message_begin(self) -> None:
+        """Wait for the rest of the head."""
+        super().on_message_begin()
+        self._wait_for_head()
+
+    def on_headers_complete(self) -> None:
+        """The head is there; the body has a time of its own."""
+        self._wait_no_more()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the caller."""
+        self._wait_no_more()
+        super().connection_lost(exc)
+
+    def _wait_for_head(self) -> None:
+        if self._giving_up is None:
+            self._giving_up = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.close)
+
+    def _wait_no_more(self) -> None:
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the signature is uvicorn's
         """Answer and close the connection."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+import numpy as np
 import polars as pl
 
 from features.errors import BadData, BadUsage
-from features.event_log import EventLog
+from features.event_log import EventLog, has_known
 from features.inputs import Tell, rejected
 from features.journey import Journey
 from features.labels_file import read_labels
@@ -52,7 +53,30 @@ def labelled_rows(
         splits = sorted(read.frame["split"].drop_nulls().unique())
         found = ", ".join(splits[:10]) + (f" and {len(splits) - 10} more" if len(splits) > 10 else "") or "none"
         raise BadUsage("no_such_split", f"no label has split {' or '.join(split or [])}; the labels hold: {found}")
-    return rows_by_labels(journey, log, chosen)
+    _tell_ends(journey, chosen, tell)
+    # One order, whatever that of the file: equal labels are to give equal models.
+    in_order = chosen.sort("customer_id", "as_of", "horizon_days", maintain_order=True)
+    rows = rows_by_labels(journey, log, in_order)
+    _tell_unseen(log, rows, tell)
+    return rows
+
+
+def _tell_unseen(log: EventLog, rows: LabelledRows, tell: Tell) -> None:
+    """Tell how many rows have nothing to be told from: an id or a time that is written otherwise looks like that."""
+    everything = np.ones(len(log), dtype=np.bool_)
+    unseen = int((~has_known(log, everything, rows.customer, rows.as_of_us)).sum())
+    if unseen:
+        tell(f"{unseen:,} of {len(rows):,} labelled rows have no touchpoint that was known by their as_of: no_data")
+
+
+def _tell_ends(journey: Journey, labels: pl.DataFrame, tell: Tell) -> None:
+    """Tell where the labels name no horizon and the journey does: they are then about something else than is asked."""
+    asked, given = journey.conversion.horizons_days, labels.filter(pl.col("converted").is_not_null())
+    if asked and given.height and given["horizon_days"].is_null().all():
+        tell(
+            "the labels have no horizon_days, so their `converted` says who converts in the end; conversion within "
+            f"{', '.join(map(str, asked))} days, as the journey asks, is learnt from the touchpoints"
+        )
 
 
 def tell_left_out(journey: Journey, log: EventLog, rows: LabelledRows, tell: Tell) -> None:

@@ -147,6 +147,15 @@ def test_a_line_on_ranks_tells_what_few_trees_cannot() -> None:
     assert loss["line"] < loss["none"] - 0.2
 
 
+def test_where_nothing_tells_the_stages_are_as_common_as_they_were() -> None:
+    """Forty rows, too few for a tree to split: half of them of one stage."""
+    stage = np.repeat([0, 1, 2, 3], [20, 10, 8, 2]).astype(np.int8)
+    rows = FeatureRows(np.random.default_rng(5).normal(size=(40, 3)).astype(np.float32), None, None)
+    found = probabilities(fitted_on(rows, stage, n_stages=4), rows)
+
+    assert found.mean(axis=0) == pytest.approx([0.5, 0.25, 0.2, 0.05], abs=0.03)
+
+
 def test_trees_look_at_what_words_and_line_say() -> None:
     """Behind the five features: two boundaries by the words, three stages by the line."""
     rows = rows_of(800, dimension=3)
