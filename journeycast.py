@@ -7,6 +7,7 @@ import gc
 import importlib.metadata
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -500,11 +501,11 @@ def score(
         _answer_on_spark(Scorer.load(folder, market=market), folder, market, given, out)
         return
     if "://" in out:
-        from serving.score_table import check_table, scores_file, shown_address, write_table
+        from serving.score_table import check_address, check_table, scores_file, shown_address, write_table
 
-        check_table(out)
+        check_address(out)
         file = scores_file(out)
-        manifest = _answer_here(Scorer, bundle, market, given, file, memory, query, compare)
+        manifest = _answer_here(Scorer, bundle, market, given, file, memory, query, compare, partial(check_table, out))
         write_table(file, out)
         file.unlink()
         shown = shown_address(out)
@@ -532,8 +533,13 @@ def _answer_here(
     memory: str | None,
     query: str | None = None,
     compare: Path | None = None,
+    check: Callable[[Sequence[str]], None] | None = None,
 ) -> dict[str, Any]:
-    """Answer a list on this machine; returns the manifest of what was written to `out`."""
+    """Answer a list on this machine; returns the manifest of what was written to `out`.
+
+    `check` is told the columns before: `out` is then on its way to where they must fit, and a file that an earlier run
+    could not bring there is taken as it is.
+    """
     from features.inputs import read_recorded, touchpoint_sources
     from features.snapshots_file import read_snapshots
     from features.table_files import find_files
@@ -551,7 +557,9 @@ def _answer_here(
     scorer = kind.load(_bundle_folder(bundle), threads=2, market=market)
     recorded = read_recorded(stage_history, scorer.journey, share, f"{out}.stages.rejects.csv", reporter.say)
     pairs = read_snapshots(snapshots, f"{out}.snapshots.rejects.csv") if snapshots else None
-    order = Order(files, at_us, pairs, others, reasons, share, memory_bytes, fetch=fetch, recorded=recorded)
+    order = Order(
+        files, at_us, pairs, others, reasons, share, memory_bytes, fetch, recorded, check, is_kept=check is not None
+    )
     with reporter.progress() as report:
         manifest = score_list(scorer, order, out, compare, report)
     _tell_counts(manifest, out)

@@ -43,8 +43,7 @@ def split_table(address: str) -> tuple[str, str]:
 def database_name(address: str) -> str:
     """What may be said of an address: host, port and database, never user or password."""
     parts = urlsplit(address)
-    port = "" if parts.port is None else f":{parts.port}"
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def check_reachable(address: str) -> None:
@@ -70,12 +69,18 @@ def fetch_query(address: str, query: str, path: Path) -> None:
 
 
 def upsert_rows(
-    address: str, table: str, types: Mapping[str, str], key: Sequence[str], csv_parts: Iterable[bytes]
+    address: str,
+    table: str,
+    types: Mapping[str, str],
+    key: Sequence[str],
+    csv_parts: Iterable[bytes],
+    rehearses: bool = False,
 ) -> None:
     """Insert CSV rows (no header, columns as in `types`), or update where the key is there: all in one transaction.
 
     `types` are SQL types by column. A table that is not there is made, with the key as its primary key. Of rows with
-    one key in the input one counts. Raises BadUsage for a table that does not fit, BadEnvironment as `fetch_query`.
+    one key in the input one counts. A rehearsal does it all and takes it back. Raises BadUsage for a table that does
+    not fit, BadEnvironment as `fetch_query`.
     """
     into = sql.Identifier(*table.split("."))
     definitions = sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(n), _given(t)) for n, t in types.items())
@@ -98,6 +103,8 @@ def upsert_rows(
                 " ON CONFLICT ({keys}) DO UPDATE SET {updates}"
             ).format(into, columns=columns, keys=keys, updates=updates)
         )
+        if rehearses:
+            connection.rollback()
 
 
 @contextmanager

@@ -45,6 +45,8 @@ TOUCHPOINTS, CUSTOMERS, WORDS = "touchpoints.blocks", "customers.parquet", "word
 PARTITIONED = "partitioned.json"
 FETCHED, REJECTS = "query.csv", "rejects.csv"
 
+NO_PAIRS = pl.DataFrame(schema={"customer_id": pl.String(), "as_of": UTC_US})
+
 Report = Callable[[str, int, int], None]
 """report(what, done, total), total 0 where it is not known."""
 
@@ -53,8 +55,10 @@ Report = Callable[[str, int, int], None]
 class Order:
     """What is to be scored, and how: everybody at `as_of_us`, or the pairs of `snapshots` (customer_id, as_of).
 
-    `fetch`, where given, first brings more touchpoints to a CSV file whose path it is told. `recorded` are stages that
-    a CRM recorded, as rows of the touchpoint table; the file they are from is among `other_files`.
+    `check`, where given, is told the columns of the scores before anything is read. `is_kept`: scores that are already
+    what is ordered stay as they are. `fetch`, where given, brings more touchpoints to a CSV file whose path it is told.
+    `recorded` are stages that a CRM recorded, as rows of the touchpoint table; the file they are from is among
+    `other_files`.
     """
 
     files: Sequence[Path]
@@ -66,6 +70,8 @@ class Order:
     memory_bytes: int
     fetch: Callable[[Path], None] | None = None
     recorded: pl.DataFrame | None = None
+    check: Callable[[Sequence[str]], None] | None = None
+    is_kept: bool = False
 
     def settings(self, scorer: Scorer) -> dict[str, Any]:
         """All that decides about the scores beside the touchpoints; JSON-ready."""
@@ -91,6 +97,9 @@ def score_list(scorer: Scorer, order: Order, out: Path, compare: Path | None, re
     """
     check_output(out, [*order.files, *order.other_files])
     check_reject_options(order.max_reject_share, _beside(out, REJECTS), [*order.files, *order.other_files])
+    schema = score_partition(scorer, no_touchpoints(), NO_PAIRS, order.reasons).schema
+    if order.check is not None:
+        order.check(schema.names())
     held_bytes = resident_bytes()
     plan = plan_memory(order.memory_bytes, 0 if order.snapshots is None else order.snapshots.height, held_bytes)
     with work_folder(out.with_name(f".{out.name}.work")) as work:
@@ -104,8 +113,10 @@ def score_list(scorer: Scorer, order: Order, out: Path, compare: Path | None, re
         stamps = _stamps(read_files)
         inputs = {str(path): file_sha256(path) for path in read_files}
         settings = order.settings(scorer)
-        if compare is not None and _is_same(compare, out) and _is_done(out, settings, inputs):
-            return read_manifest(out)  # compared with itself, it would forget who has moved
+        # Compared with itself, it would forget who has moved.
+        is_same = compare is not None and _is_same(compare, out)
+        if (is_same or (order.is_kept and compare is None)) and _is_done(out, settings, inputs, is_same):
+            return read_manifest(out)
         job = fingerprint(out=out.name, inputs=inputs, compare=_compared(compare, out), **settings)
         if work.begin(job, keep=[FETCHED]) and was_committed:
             return read_manifest(out)
@@ -117,7 +128,6 @@ def score_list(scorer: Scorer, order: Order, out: Path, compare: Path | None, re
         plan = plan_memory(order.memory_bytes, asked.height, held_bytes, is_compared=compare is not None)
         parts = _score_parts(scorer, order, plan, read, words, asked, work, report)
         draft = work.path / f"scores{out.suffix}"
-        schema = score_partition(scorer, no_touchpoints(), asked.head(0), order.reasons).schema
         write_scores(in_order(work, parts, asked.height), schema, draft)
         manifest = manifest_of(settings, inputs, read, parts, out, draft)
         (work.path / "manifest").write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", "utf-8")
@@ -140,13 +150,15 @@ def _is_same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _is_done(out: Path, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> bool:
-    """Whether `out` and what has changed are already what this order makes."""
-    if not all(_beside(out, name).exists() for name in (*CHANGE_FILES, "manifest.json")):
+def _is_done(out: Path, settings: Mapping[str, Any], inputs: Mapping[str, str], has_changes: bool) -> bool:
+    """Whether `out`, and what has changed, are already what this order makes."""
+    needed = [out, manifest_path(out), *(_beside(out, name) for name in CHANGE_FILES if has_changes)]
+    if not all(path.exists() for path in needed):
         return False
     manifest = read_manifest(out)
     made_from = {each["file"]: each["sha256"] for each in manifest["inputs"]}
-    return made_from == dict(inputs) and settings.items() <= manifest.items()
+    is_ordered = made_from == dict(inputs) and settings.items() <= manifest.items()
+    return is_ordered and file_sha256(out) == manifest["output"]["sha256"]
 
 
 def _beside(out: Path, name: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from features.csv_file import csv_column_names
@@ -25,9 +25,15 @@ def scores_file(address: str) -> Path:
     return Path(f"{split_table(address)[1]}.scores.csv")
 
 
-def check_table(address: str) -> None:
+def check_address(address: str) -> None:
     """Raise BadUsage where the address names no table, BadEnvironment where its database cannot be reached."""
     check_reachable(split_table(address)[0])
+
+
+def check_table(address: str, columns: Sequence[str]) -> None:
+    """Raise what `write_table` would raise for scores of these columns: before they are made."""
+    database, table = split_table(address)
+    upsert_rows(database, table, {name: _type(name) for name in columns}, KEY, [], rehearses=True)
 
 
 def write_table(scores: Path, address: str) -> None:

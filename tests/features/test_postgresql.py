@@ -25,7 +25,7 @@ def test_an_address_names_database_and_table() -> None:
     assert is_address("postgres://host/db")
     assert not is_address("touchpoints.csv")
     assert split_table("postgresql://host/db?x=1#public.scores") == ("postgresql://host/db?x=1", "public.scores")
-    assert database_name("postgresql://me:secret@host:5432/db?password=secret") == "postgresql://host/db"
+    assert database_name("postgresql://me:secret@host:5432/db?password=secret") == "postgresql://host:5432/db"
     for address in (
         "postgresql://host/db",
         "postgresql://host/db#",

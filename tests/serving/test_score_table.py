@@ -10,7 +10,10 @@ import psycopg
 import pytest
 
 import journeycast
+from features.errors import BadEnvironment
+from serving import score_list, score_table
 
+AS_OF = "2026-01-20T00:00:00Z"
 QUERY = "SELECT who AS customer_id, at AS occurred_at, 'web' AS channel, act AS action FROM acts"
 
 
@@ -52,6 +55,39 @@ def test_a_query_is_scored_into_a_table_as_a_file_is_into_a_file(
         assert connection.execute("SELECT count(*), count(DISTINCT as_of) FROM scores").fetchone() == (600, 2)
         assert connection.execute("SELECT reasons -> 0 ->> 'feature' FROM scores LIMIT 1").fetchone() is not None
     assert found == expected.rows()
+
+
+def test_a_table_that_does_not_fit_is_refused_before_anything_is_read(
+    acts: str, plain_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--bundle", plain_bundle, "--touchpoints", acts, "--query", "SELECT nothing", "--as-of", AS_OF]
+    for table in ("acts", "nowhere.scores"):
+        assert score(monkeypatch, *asked, "--out", f"{acts}#{table}") == 2
+        assert "sql_refused" in capsys.readouterr().err
+    assert list(Path().iterdir()) == []
+    with psycopg.connect(acts) as connection:
+        assert connection.execute("SELECT to_regclass('scores')").fetchone() == (None,)
+
+
+def test_scores_that_could_not_be_brought_into_their_table_are_not_made_anew(
+    acts: str, plain_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["--bundle", plain_bundle, "--touchpoints", acts, "--query", QUERY, "--as-of", AS_OF]
+    asked += ["--out", f"{acts}#scores"]
+
+    def gone(*_: object) -> None:
+        raise BadEnvironment("database_unusable", "the server has gone away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(score_table, "write_table", gone)
+        assert score(broken, *asked) == 4
+    assert Path("scores.scores.csv").exists()
+    with monkeypatch.context() as watched:
+        watched.setattr(score_list, "_partitioned", None)  # were anything read again, it would fail
+        assert score(watched, *asked) == 0
+    assert not Path("scores.scores.csv").exists()
+    with psycopg.connect(acts) as connection:
+        assert connection.execute("SELECT count(*) FROM scores").fetchone() == (300,)
 
 
 @pytest.mark.parametrize("secret_place", ["--touchpoints", "--out"])
