@@ -55,8 +55,8 @@ def fit_intervals(probability: Floats, happened: Bools) -> VennAbers:
     steps = isotonic_regression(yes / rows, weights=rows)
     step = np.searchsorted(steps.blocks, np.searchsorted(score, fitted.score), side="right") - 1
     low, high = _wilson(steps.x[steps.blocks[step]], steps.weights[step])
-    # A short step between longer ones has wider bounds: these go on beyond it, so that bounds rise with the score.
-    low, high = np.minimum.accumulate(low[::-1])[::-1], np.maximum.accumulate(high)
+    # Rates rise with the score: what bounds a long step below bounds a short one above, and the other way round.
+    low, high = np.maximum.accumulate(low), np.minimum.accumulate(high[::-1])[::-1]
     return VennAbers(fitted.score, np.minimum(fitted.low, low), np.maximum(fitted.high, high))
 
 
