@@ -540,7 +540,7 @@ def _answer_here(
     `check` is told the columns before: `out` is then on its way to where they must fit, and a file that an earlier run
     could not bring there is taken as it is.
     """
-    from features.inputs import read_recorded, touchpoint_sources
+    from features.inputs import make_folder, read_recorded, touchpoint_sources
     from features.snapshots_file import read_snapshots
     from features.table_files import find_files
     from serving.memory_plan import read_memory, usual_memory
@@ -556,6 +556,7 @@ def _answer_here(
     memory_bytes = usual_memory() if memory is None else read_memory(memory)
     scorer = kind.load(_bundle_folder(bundle), threads=2, market=market)
     recorded = read_recorded(stage_history, scorer.journey, share, f"{out}.stages.rejects.csv", reporter.say)
+    make_folder(out.parent)
     pairs = read_snapshots(snapshots, f"{out}.snapshots.rejects.csv") if snapshots else None
     order = Order(
         files, at_us, pairs, others, reasons, share, memory_bytes, fetch, recorded, check, is_kept=check is not None

@@ -34,6 +34,8 @@ def read_snapshots(source: Source, reject_file: str | Path | None = None) -> pl.
     read = read_checked(find_files(source), SnapshotRow, ["customer_id", "as_of"], 1.0, reject_file)
     where = f"; see {reject_file}" if reject_file else ""
     refuse_unanswerable(read.rejects.height, count_codes(read.rejects), read.rows_read, where)
+    if reject_file is not None:
+        Path(reject_file).unlink(missing_ok=True)  # an older run's rejects are not this one's
     return read.frame
 
 

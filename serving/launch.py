@@ -44,8 +44,9 @@ def serve(bundle: Path, host: str = "127.0.0.1", port: int = 3000, market: Path 
         if file is not None:  # workers have another working folder
             os.environ[f"{PREFIX}{name}"] = str(file.absolute())
     shown = f"[{host}]" if ":" in host else host
-    print(f"settings: {settings.in_words()}", f"listening on http://{shown}:{port}", sep="\n", file=sys.stderr)
+    print(f"settings: {settings.in_words()}", file=sys.stderr)
     with _listening(host, port) as listening, tempfile.TemporaryDirectory(prefix="journeycast-serve-") as home:
+        print(f"listening on http://{shown}:{port}", file=sys.stderr)
         metrics = Path(home) / "metrics"
         metrics.mkdir()
         # The bundle's path is not resolved: where a link stands there, the endpoint follows it.

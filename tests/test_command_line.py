@@ -283,8 +283,8 @@ EITHER = "as_of_or_snapshots: give either --as-of TIME or --snapshots FILE"
         ([*AT, "--max-reject-share", "1.5"], 2,
          "bad_reject_share: the reject share is 1.5; expected a number from 0 to 1"),
         (["--snapshots", "naive.csv"], 3,
-         "too_many_rejects: rejected 1 of 2 rows (50.0%), expected at most 0.0%: as_of_naive 1; the first is row 2 of "
-         "naive.csv. Mend them or allow more with --max-reject-share"),
+         "bad_snapshots: rejected 1 of 2 rows: as_of_naive 1; see scores.csv.snapshots.rejects.csv. Each asked pair "
+         "must be answered: mend them or leave them out"),
         ([*AT, "--touchpoints", "broken.parquet"], 3,
          "file_unreadable: broken.parquet is cut off, damaged or not Parquet: export it again"),
         ([*AT, "--bundle", "damaged"], 4,
@@ -306,6 +306,7 @@ def test_a_fault_ends_with_its_message_and_code_and_the_older_file_stays(
     faults = [line for line in ended.said.splitlines() if " rows read: " not in line]
     assert (ended.code, len(faults)) == (code, 1)
     assert faults[0] == said
+    Path("scores.csv.snapshots.rejects.csv").unlink(missing_ok=True)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
