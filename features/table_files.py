@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from features.csv_file import csv_column_names, read_csv
-from features.errors import BadEnvironment, BadUsage
+from features.errors import BadData, BadEnvironment, BadUsage
 from features.json_lines_file import json_lines_column_names, read_json_lines
 from features.parquet_file import parquet_column_names, parquet_rows, read_parquet
 from features.raw_table import ChooseColumns, RawTable
@@ -74,11 +74,11 @@ def column_names(path: Path) -> list[str]:
 
 
 def rows_told(path: Path) -> int:
-    """How many rows the file says that it has, 0 where it does not tell. Raises BadData, BadEnvironment."""
+    """How many rows the file says that it has; 0 where it does not tell, or cannot be read, which reading will say."""
     try:
         return _kind(path).rows_told(path)
-    except OSError as error:
-        raise _unreadable(path, error) from None
+    except (BadData, OSError):
+        return 0
 
 
 def read_table(path: Path, choose: ChooseColumns) -> Iterator[RawTable]:

@@ -4,10 +4,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from features.errors import BadEnvironment, BadUsage
-from features.table_files import column_names, find_files, read_table
+from features.table_files import column_names, find_files, read_table, rows_told
 
 
 @pytest.fixture
@@ -90,3 +91,13 @@ def test_a_file_that_the_system_refuses_is_the_environment(
 ) -> None:
     with pytest.raises(BadEnvironment, match="cannot be read: No such file"):
         read(tmp_path / name)
+
+
+def test_a_parquet_file_tells_its_rows_and_others_do_not(tmp_path: Path) -> None:
+    pl.DataFrame({"a": [1, 2, 3]}).write_parquet(tmp_path / "three.parquet")
+    pl.DataFrame({"a": [1, 2, 3]}).write_csv(tmp_path / "three.csv")
+    (tmp_path / "damaged.parquet").write_bytes(b"PAR1 and no more")
+
+    assert [rows_told(tmp_path / name) for name in ("three.parquet", "three.csv", "damaged.parquet", "gone.csv")] == [
+        3, 0, 0, 0,
+    ]  # fmt: skip
