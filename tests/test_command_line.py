@@ -12,7 +12,7 @@ import time
 import tomllib
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,9 +23,9 @@ import pytest
 
 import journeycast
 from features.event_log import EventLog, from_us, to_us
-from features.journey import DEFAULT_JOURNEY
+from features.journey import DEFAULT_JOURNEY, StageLabels
 from features.touchpoints import read_touchpoints
-from models.bundle import load_bundle
+from models.bundle import load_bundle, save_bundle
 from serving.schemas import Touchpoint
 from serving.scorer import Scorer
 from training import tracking
@@ -107,6 +107,17 @@ def test_a_market_is_surveyed_told_and_scored_with(run: Run) -> None:
     assert plain == load_bundle(Path("bundle")).version
     assert fresh.startswith(f"{plain}+")
     assert pl.read_csv("fresh.csv")["model_version"].to_list() == [fresh] * 3
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_market_without_label_rules_is_surveyed_without_stages(run: Run, plain_bundle: Path) -> None:
+    Path("bundle").unlink()
+    model = load_bundle(plain_bundle).model
+    journey = model.reader.journey.model_copy(update={"labels": StageLabels()})
+    save_bundle(replace(model, reader=replace(model.reader, journey=journey)), None, Path("bundle"))
+
+    surveyed = run(*MARKET, "--as-of", "2026-01-12T00:00:00Z", "--out", "market")
+    assert (surveyed.code, "customers seen" in surveyed.said, "stage new" in surveyed.said) == (0, True, False)
 
 
 @pytest.mark.usefixtures("folder")
