@@ -36,10 +36,15 @@ class FollowedChampion:
         if version is not None and version == self._version:
             return
         folder = Path(tempfile.mkdtemp(dir=self._link.parent))
-        named = self._reference if version is None else tracking.version_reference(version)
-        bundle = tracking.download_bundle(named, folder)
-        if version is None:  # the alias was gone and is back: the next look learns whose it is
+        try:
+            named = self._reference if version is None else tracking.version_reference(version)
+            bundle = tracking.download_bundle(named, folder)
+        except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
+            raise
+        if version is None:  # the alias was gone and is back: another look learns whose it is
+            shutil.rmtree(folder, ignore_errors=True)
+            self.look()
             return
         beside = self._link.with_name(f"{self._link.name}.new")
         beside.unlink(missing_ok=True)
