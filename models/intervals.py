@@ -9,7 +9,7 @@ import numpy as np
 from features.event_log import Bools, Floats, Int64s
 
 GRID_POINTS = 201
-SUREST = 0.9  # how often the interval of a rate holds the rate that many more rows would have
+RATE_COVERAGE = 0.9  # how often the interval of a rate holds the rate that many more rows would have
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def fit_intervals(probability: Floats, happened: Bools) -> VennAbers:
 def _wilson(rate: Floats, rows: Floats) -> tuple[Floats, Floats]:
     from statistics import NormalDist
 
-    z = NormalDist().inv_cdf((1 + SUREST) / 2)
+    z = NormalDist().inv_cdf((1 + RATE_COVERAGE) / 2)
     centre = (rate + z * z / (2 * rows)) / (1 + z * z / rows)
     reach = z * np.sqrt(rate * (1 - rate) / rows + z * z / (4 * rows * rows)) / (1 + z * z / rows)
     return centre - reach, centre + reach

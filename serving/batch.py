@@ -10,7 +10,7 @@ import polars as pl
 
 from features.event_log import EventLog, Int64s
 from features.touchpoints import TOUCHPOINT_TYPES, drop_duplicates
-from serving.score_frame import frame_of
+from serving.score_frame import UTC_US, frame_of
 from serving.scorer import Scorer
 
 ROWS_AT_A_TIME = 5_000  # a row may have a thousand features and more
@@ -38,6 +38,12 @@ def score_deduplicated(
         for piece in _pieces(touchpoints, by_customer)
     ]
     return pl.concat(scored)[by_customer["place"].arg_sort()]
+
+
+def no_scores(scorer: Scorer, reasons: bool) -> pl.DataFrame:
+    """A frame of scores without rows: the columns that all others have."""
+    nobody = pl.DataFrame(schema={"customer_id": pl.String(), "as_of": UTC_US})
+    return score_partition(scorer, no_touchpoints(), nobody, reasons)
 
 
 def texts_to_embed(scorer: Scorer, touchpoints: pl.DataFrame, asked: pl.DataFrame) -> list[str]:

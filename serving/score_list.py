@@ -21,7 +21,7 @@ from features.errors import BadData
 from features.event_log import from_us
 from features.rejects import check_reject_options
 from features.word_codes import NumberedWords
-from serving.batch import no_touchpoints, score_partition
+from serving.batch import no_scores
 from serving.block_file import Block
 from serving.changes import CHANGE_FILES, check_scores, write_changes
 from serving.memory_plan import MemoryPlan, plan_memory, resident_bytes
@@ -44,8 +44,6 @@ MOST_PARTITION_BYTES = 64 * 10**6  # what a kill may cost; larger partitions are
 TOUCHPOINTS, CUSTOMERS, WORDS = "touchpoints.blocks", "customers.parquet", "words.parquet"
 PARTITIONED = "partitioned.json"
 FETCHED, REJECTS = "query.csv", "rejects.csv"
-
-NO_PAIRS = pl.DataFrame(schema={"customer_id": pl.String(), "as_of": UTC_US})
 
 Report = Callable[[str, int, int], None]
 """report(what, done, total), total 0 where it is not known."""
@@ -97,7 +95,7 @@ def score_list(scorer: Scorer, order: Order, out: Path, compare: Path | None, re
     """
     check_output(out, [*order.files, *order.other_files])
     check_reject_options(order.max_reject_share, _beside(out, REJECTS), [*order.files, *order.other_files])
-    schema = score_partition(scorer, no_touchpoints(), NO_PAIRS, order.reasons).schema
+    schema = no_scores(scorer, order.reasons).schema
     if order.check is not None:
         order.check(schema.names())
     held_bytes = resident_bytes()

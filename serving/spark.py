@@ -34,7 +34,7 @@ from features.given_vectors import write_vectors
 from features.rejects import refuse_counts_above_share
 from features.snapshots_file import refuse_unanswerable
 from serving import executor, shipment
-from serving.batch import no_touchpoints, score_partition
+from serving.batch import no_scores
 from serving.cluster_list import SNAPSHOTS, STAGE_HISTORY, TOUCHPOINTS, ClusterOrder, Found, Texts, manifest_of
 from serving.cluster_sources import ClusterRows, read_sources
 from serving.executor import Asked, Batches, Shipped
@@ -42,7 +42,6 @@ from serving.feature_rows import FeatureScorer
 from serving.hadoop_file import HadoopFile, full_address
 from serving.mixed_rows import NO_PANDAS, ROWS, Kind, mapped
 from serving.score_file import ENDINGS
-from serving.score_frame import UTC_US
 from serving.scorer import Scorer
 
 PARTITION_BYTES = 256 * 10**6  # of touchpoints as Spark holds them; a task works on a part of that at a time
@@ -160,8 +159,7 @@ def _score(
     texts = None
     if scorer.reads_text:
         shipped, texts = _share_texts(session, placed, asked, shipped, kept)
-    nobody = pl.DataFrame(schema={"customer_id": pl.String(), "as_of": UTC_US})
-    columns = executor.written(score_partition(scorer, no_touchpoints(), nobody, order.reasons), asked.ending).schema
+    columns = executor.written(no_scores(scorer, order.reasons), asked.ending).schema
     score = partial(executor.score, asked=asked, shipped=shipped)
     scored = _keep(mapped(placed, partial(_on_executor, score), pl.Schema({**columns, **PLACE})), kept)
     reliability = _by_reliability(scored)

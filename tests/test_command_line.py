@@ -653,6 +653,23 @@ def test_the_simulation_says_that_it_is_one(run: Run, tmp_path: Path) -> None:
     )
 
 
+def test_the_simulation_writes_over_nothing_of_its_users(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "README.txt").write_text("important")
+    ended = run("simulate", "--customers", "4", "--out", tmp_path)
+    assert ended == Ended(2, f"out_exists: {tmp_path} holds a README.txt of another origin; give another --out\n")
+    assert (tmp_path / "README.txt").read_text() == "important"
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_panic_of_polars_is_a_defect(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def panic(*_: object, **__: object) -> None:
+        raise pl.exceptions.PanicException("CANARY")
+
+    monkeypatch.setattr(Scorer, "load", panic)
+    ended = run(*SCORE, *AT, "--out", "scores.csv")
+    assert (ended.code, "CANARY" in ended.said) == (70, False)
+
+
 @pytest.mark.usefixtures("folder")
 def test_nothing_is_served_where_there_is_no_bundle(run: Run) -> None:
     ended = run("serve", "--bundle", "nowhere")

@@ -199,10 +199,7 @@ def download_bundle(reference: str, folder: Path | None = None) -> Path:
 def _is_not_there(error: BaseException) -> bool:
     if isinstance(error, MlflowException):
         return error.error_code in NOT_THERE
-    return isinstance(error, OSError) and error.errno in (
-        None,
-        errno.ENOENT,
-    )  # MLflow raises some without one
+    return isinstance(error, OSError) and error.errno in (None, errno.ENOENT)  # MLflow raises some without one
 
 
 def registered_version(reference: str) -> str | None:

@@ -52,10 +52,14 @@ def test_a_row_counts_for_each_of_its_codes() -> None:
 @pytest.mark.parametrize(("rows_read", "share"), [(6, 1.0), (12, 0.5), (120, 0.05)])
 def test_up_to_the_share_nothing_is_refused(rows_read: int, share: float) -> None:
     refuse_above_share(SIX, rows_read, share, None)
+    with pytest.raises(BadData):
+        refuse_above_share(SIX, rows_read - 1, share, None)
 
 
 def test_nothing_read_is_nothing_refused() -> None:
     refuse_above_share(SIX.clear(), 0, 0.0, None)
+    with pytest.raises(BadData):
+        refuse_above_share(SIX.head(1), 1, 0.0, None)
 
 
 def test_above_the_share_the_message_says_what_and_where() -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from rich.progress import Task, TaskID
 from rich.table import Table
 
 from features import reporter as module
@@ -76,3 +77,12 @@ def test_when_quiet_only_faults_are_told(capsys: pytest.CaptureFixture[str], for
     lines = told(capsys, form, quiet=True)
     assert len(lines) == 1
     assert lines[0].startswith(fault)
+
+
+@pytest.mark.parametrize(
+    ("speed", "told"), [(None, ""), (0.0, ""), (0.05, "3/min"), (1.0, "1/s"), (12_345.6, "12,346/s")]
+)
+def test_what_takes_longer_than_a_second_is_counted_by_the_minute(speed: float | None, told: str) -> None:
+    task = Task(TaskID(0), "", None, 0, lambda: 0.0)
+    task.finished_speed = speed
+    assert module._Rate().render(task).plain == told

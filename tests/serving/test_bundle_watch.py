@@ -107,3 +107,23 @@ def test_what_the_system_refused_is_tried_again_and_told_once(
 
 def too_many_open(_: Path) -> str:
     raise OSError(errno.EMFILE, "Too many open files")
+
+
+def test_a_bundle_that_is_gone_is_told_once_and_one_that_comes_is_opened(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf = Shelf(write(tmp_path / "bundle", "one"))
+    shelf.watch.look()
+    shutil.rmtree(tmp_path / "bundle")
+    shelf.watch.look()
+    shelf.watch.look()
+    assert caplog.messages == []  # so long, it may be on its way
+
+    for _ in range(3):
+        shelf.watch.look()
+    assert caplog.messages == [
+        "there is no bundle at the given path any more; the one that was opened last is served on"
+    ]
+    write(tmp_path / "bundle", "two")
+    shelf.watch.look()
+    assert shelf.installed == ["one", "two"]
