@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -158,6 +158,15 @@ def test_what_is_configured_wrongly_is_usage(run: Run, words: list[str], said: s
     assert run("train", *words, "--out", "refused") == (2, said)
 
 
+@pytest.fixture
+def as_at_a_terminal() -> Iterator[None]:
+    """Ctrl-C counts, though whoever runs the tests in the background (`nohup`, `&`) has it ignored by all it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("as_at_a_terminal")
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 128 + signal.SIGTERM)])
 def test_a_training_that_is_stopped_leaves_nothing_behind(
     folder: Path, tmp_path: Path, sent: signal.Signals, code: int
