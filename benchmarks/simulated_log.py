@@ -35,11 +35,11 @@ def simulated_log(customers: int, seed: int) -> EventLog:
         campaigns=[],
         conversations=[],
         texts=[],
-        event_ids=[None] * n,
+        event_ids=[],
     )
 
 
 def log_bytes(log: EventLog) -> int:
-    """How much memory the columns of the log take, the list of event ids included."""
+    """How much memory the columns of the log take."""
     columns = (log.offsets, log.occurred_us, log.known_us, log.channel, log.action, log.campaign, log.conversation)
-    return sum(column.nbytes for column in (*columns, log.is_company, log.value, log.text)) + 8 * len(log)
+    return sum(column.nbytes for column in (*columns, log.is_company, log.value, log.text))

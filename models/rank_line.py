@@ -52,7 +52,7 @@ class RankLine:
         return RankTerms(
             first=np.cumsum([0, *(len(cuts) for cuts, _ in columns)]),
             cuts=np.concatenate([cuts for cuts, _ in columns]),
-            added=self.head.weights.T.repeat(places, axis=0) * ranked[:, None],
+            added=self.head.weights.repeat(places, axis=1) * ranked,
             moves=ranked != 0,
         )
 

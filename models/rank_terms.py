@@ -23,7 +23,7 @@ class RankTerms(NamedTuple):
 
     Column k has the `cuts` from `first[k]` on, its distinct values in training. Above i of them and not below j a value
     stands at place i + j, an unknown one after the last; the places of column k begin at `2 * (first[k] + k)`.
-    `added` (places, outputs) is weight * rank, `moves` says where the rank is not 0.
+    `added` (outputs, places) is weight * rank, `moves` says where the rank is not 0.
     """
 
     first: Int64s
@@ -58,21 +58,34 @@ def _sum_blocks(
     outputs: Floats,
 ) -> None:
     values, place = np.zeros(BLOCK, dtype=np.float32), np.zeros(BLOCK, dtype=np.int32)
+    sums = np.zeros((outputs.shape[1], BLOCK))
     for start in range(0, len(features), BLOCK):
         rows = min(BLOCK, len(features) - start)
+        sums[:, :rows] = outputs[start : start + rows].T
+        unmoved = rows
         for k in range(len(columns)):
+            column, begin, end = columns[k], first[k], first[k + 1]
             for row in range(rows):
-                values[row] = features[start + row, columns[k]]
+                values[row] = features[start + row, column]
             place[:] = 0
-            for cut in cuts[first[k] : first[k + 1]]:
+            for cut in cuts[begin:end]:
                 for row in range(BLOCK):
-                    place[row] += (values[row] > cut) + (values[row] >= cut)
-            unknown = 2 * (first[k + 1] - first[k]) + 1
-            for row in range(rows):
-                at = 2 * (first[k] + k) + (unknown if np.isnan(values[row]) else place[row])
-                moved[start + row] |= moves[at]
-                for output in range(outputs.shape[1]):
-                    outputs[start + row, output] += added[at, output]
+                    place[row] += np.int32(values[row] > cut) + np.int32(values[row] >= cut)
+            unknown = np.int32(2 * (end - begin) + 1)
+            for row in range(BLOCK):
+                place[row] = unknown if np.isnan(values[row]) else place[row]
+            of_column = slice(2 * (begin + k), 2 * (begin + k) + unknown + 1)
+            if unmoved:
+                moves_at = moves[of_column]
+                unmoved = 0
+                for row in range(rows):
+                    moved[start + row] |= moves_at[np.uint32(place[row])]
+                    unmoved += not moved[start + row]
+            for output in range(outputs.shape[1]):
+                added_at = added[output, of_column]
+                for row in range(rows):  # an unsigned place is never taken from the end, which would be asked each time
+                    sums[output, row] += added_at[np.uint32(place[row])]
+        outputs[start : start + rows] = sums[:, :rows].T
 
 
 @njit(cache=True, nogil=True)
@@ -99,4 +112,4 @@ def _sum_each(
             at = 2 * (start + k) + (2 * (end - start) + 1 if np.isnan(value) else place)
             moved[row] |= moves[at]
             for output in range(outputs.shape[1]):
-                outputs[row, output] += added[at, output]
+                outputs[row, output] += added[output, at]

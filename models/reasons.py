@@ -165,7 +165,7 @@ def _of_messages(heads: list[MessageEffects], spoken: float, log: EventLog) -> l
     strongest, total = int(np.abs(moved).argmax()), float(moved.sum() + spoken)
     if abs(total) <= LEAST_EFFECT:
         return []
-    return [Reason(WORDS, float(moved[strongest]), total, log.event_ids[events[strongest]])]
+    return [Reason(WORDS, float(moved[strongest]), total, log.event_ids[log.text[events[strongest]]])]
 
 
 def _strongest(reasons: list[Reason]) -> list[Reason]:

@@ -22,20 +22,17 @@ def score_partition(
     """One row of scores for each asked pair, none lost, in the order asked.
 
     `touchpoints` keeps the contract (columns of `TOUCHPOINT_TYPES`, times in UTC µs) and holds all that is there of the
-    asked customers, in any order, duplicates included; words may be an Enum as `word_codes` makes it. `asked` has
-    customer_id and as_of (UTC µs).
+    asked customers, in any order, duplicates included. `asked` has customer_id and as_of (UTC µs).
     """
-    return score_deduplicated(scorer, drop_duplicates(touchpoints), asked, reasons)
+    return score_log(scorer, EventLog.from_frame(drop_duplicates(touchpoints)), asked, reasons)
 
 
-def score_deduplicated(
-    scorer: Scorer, touchpoints: pl.DataFrame, asked: pl.DataFrame, reasons: bool = False
-) -> pl.DataFrame:
-    """`score_partition` of touchpoints as `drop_duplicates` leaves them: each once, sorted by customer and time."""
-    by_customer = _by_customer(touchpoints, asked)
+def score_log(scorer: Scorer, log: EventLog, asked: pl.DataFrame, reasons: bool = False) -> pl.DataFrame:
+    """`score_partition` of touchpoints that are in a log already."""
+    by_customer = _by_customer(log, asked)
     scored = [
         frame_of(scorer.score(piece.log, piece.customer_ids, piece.customer, piece.as_of_us, reasons))
-        for piece in _pieces(touchpoints, by_customer)
+        for piece in _pieces(log, by_customer)
     ]
     return pl.concat(scored)[by_customer["place"].arg_sort()]
 
@@ -46,9 +43,9 @@ def no_scores(scorer: Scorer, reasons: bool) -> pl.DataFrame:
     return score_partition(scorer, no_touchpoints(), nobody, reasons)
 
 
-def texts_to_embed(scorer: Scorer, touchpoints: pl.DataFrame, asked: pl.DataFrame) -> list[str]:
-    """The messages that `score_deduplicated` would embed, in no order; one may come several times."""
-    pieces = _pieces(touchpoints, _by_customer(touchpoints, asked))
+def texts_to_embed(scorer: Scorer, log: EventLog, asked: pl.DataFrame) -> list[str]:
+    """The messages that `score_log` would embed, in no order; one may come several times."""
+    pieces = _pieces(log, _by_customer(log, asked))
     return [text for piece in pieces for text in scorer.texts_to_embed(piece.log, piece.customer, piece.as_of_us)]
 
 
@@ -59,26 +56,23 @@ class _Piece(NamedTuple):
     as_of_us: Int64s
 
 
-def _by_customer(touchpoints: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
-    """The asked pairs sorted by `customer`, which counts those of the touchpoints, -1 for none; `place` as asked."""
-    customers = touchpoints["customer_id"].rle().struct.field("value").cast(pl.String)
-    index = pl.DataFrame({"customer_id": customers}).with_row_index("customer")
+def _by_customer(log: EventLog, asked: pl.DataFrame) -> pl.DataFrame:
+    """The asked pairs sorted by `customer`, which counts those of the log, -1 for none; `place` as asked."""
+    index = pl.DataFrame({"customer_id": log.customer_ids}, {"customer_id": pl.String}).with_row_index("customer")
     placed = asked.select("customer_id", "as_of").with_row_index("place").join(index, on="customer_id", how="left")
     return placed.with_columns(pl.col("customer").cast(pl.Int64).fill_null(-1)).sort("customer", "place")
 
 
-def _pieces(touchpoints: pl.DataFrame, by_customer: pl.DataFrame) -> Iterator[_Piece]:
+def _pieces(log: EventLog, by_customer: pl.DataFrame) -> Iterator[_Piece]:
     """Some pairs at a time, with the log of their customers alone: the scorer reads all of the log it is given."""
-    lengths = touchpoints["customer_id"].rle().struct.field("len")
-    first_row = np.concatenate([[0], lengths.cum_sum().to_numpy()])
     for start in range(0, max(by_customer.height, 1), ROWS_AT_A_TIME):
         asked = by_customer[start : start + ROWS_AT_A_TIME]
         customer = asked["customer"].to_numpy()
         known = customer[customer >= 0]
         first, last = (int(known[0]), int(known[-1])) if len(known) else (0, -1)
-        log = EventLog.from_frame(touchpoints[int(first_row[first]) : int(first_row[last + 1])])
         place = np.where(customer >= 0, customer - first, -1)
-        yield _Piece(log, asked["customer_id"].to_list(), place, asked["as_of"].dt.epoch("us").to_numpy())
+        as_of_us = asked["as_of"].dt.epoch("us").to_numpy()
+        yield _Piece(log.of_customers(first, last + 1), asked["customer_id"].to_list(), place, as_of_us)
 
 
 def no_touchpoints() -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""A file of blocks: frames under a number, several to a number, found again without reading the others."""
+"""A file of blocks: bytes under a number, several to a number, found again without reading the others."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from features.errors import BadEnvironment
 
 
 class Block(NamedTuple):
-    """Where one frame stands in its file. `frame_bytes` is its size in memory, as Polars estimates it."""
+    """Where one block stands in its file. `held_bytes` is what its content will take in memory."""
 
     key: int
     offset: int
     length: int
-    frame_bytes: int
+    held_bytes: int
     sha256: str
 
 
 class BlockFile:
-    """Writes frames one after the other, each an Arrow stream of its own; `blocks` says where they are."""
+    """Writes blocks one after the other; `blocks` says where they are."""
 
     def __init__(self, path: Path) -> None:
         self.blocks: list[Block] = []
@@ -40,25 +40,33 @@ class BlockFile:
         if self._file is not None:
             self._file.close()
 
-    def write(self, key: int, frame: pl.DataFrame) -> None:
-        """Add a frame under a number. Raises OSError where the disk is full."""
+    def write(self, key: int, content: bytes, held_bytes: int) -> None:
+        """Add a block under a number. Raises OSError where the disk is full."""
         if self._file is None:
             raise ValueError("the file is not open; use it in a with statement")
-        stream = io.BytesIO()
-        frame.write_ipc_stream(stream, compression="lz4")
-        content = stream.getbuffer()
         offset = self._file.tell()
         self._file.write(content)
-        sha256 = hashlib.sha256(content).hexdigest()
-        self.blocks.append(Block(key, offset, len(content), int(frame.estimated_size()), sha256))
+        self.blocks.append(Block(key, offset, len(content), held_bytes, hashlib.sha256(content).hexdigest()))
+
+    def write_frame(self, key: int, frame: pl.DataFrame) -> None:
+        """Add a frame, as an Arrow stream."""
+        stream = io.BytesIO()
+        frame.write_ipc_stream(stream, compression="lz4")
+        self.write(key, stream.getvalue(), int(frame.estimated_size()))
 
 
-def read_blocks(path: Path, blocks: Sequence[Block]) -> Iterator[pl.DataFrame]:
-    """The frames of these blocks. Raises BadEnvironment for one that is not what was written."""
+def read_blocks(path: Path, blocks: Sequence[Block]) -> Iterator[bytes]:
+    """What these blocks hold. Raises BadEnvironment for one that is not what was written."""
     with path.open("rb") as file:
         for block in blocks:
             file.seek(block.offset)
             content = file.read(block.length)
             if hashlib.sha256(content).hexdigest() != block.sha256:
                 raise BadEnvironment("work_damaged", f"{path} is not what was written; run the command again")
-            yield pl.read_ipc_stream(io.BytesIO(content))
+            yield content
+
+
+def read_frames(path: Path, blocks: Sequence[Block]) -> Iterator[pl.DataFrame]:
+    """The frames of these blocks. Raises BadEnvironment as `read_blocks` does."""
+    for content in read_blocks(path, blocks):
+        yield pl.read_ipc_stream(io.BytesIO(content))

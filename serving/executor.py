@@ -18,13 +18,14 @@ import pyarrow as pa
 from features.checked_table import CheckedTable, Row, check_files, check_rows
 from features.embedder import Embedder, normalise_text
 from features.errors import BadEnvironment, Fault
+from features.event_log import EventLog
 from features.raw_table import BROKEN_ROWS, RawTable
 from features.snapshots_file import SnapshotRow
 from features.stage_history_file import StageHistoryRow, as_touchpoints
 from features.touchpoints import REQUIRED, TOUCHPOINT_TYPES, TouchpointRow, drop_duplicates
 from features.vector_cache import text_hash
 from models.bundle import load_bundle
-from serving.batch import score_deduplicated, texts_to_embed
+from serving.batch import score_log, texts_to_embed
 from serving.feature_rows import SCORERS, Seen
 from serving.mixed_rows import Kind, counted, fault_row, from_batch, mixed_rows, to_batches
 from serving.score_file import as_text, with_times_as_text
@@ -217,7 +218,7 @@ def score(batches: Batches, asked: Asked, shipped: Shipped, root: Path) -> Batch
     """Score the pairs of these customers: the columns of scores, and `file`, `row` of the pair."""
     scorer = open_scorer(shipped, root)
     for touchpoints, pairs in _chunks(batches, asked):
-        scores = score_deduplicated(scorer, touchpoints, pairs, asked.reasons)
+        scores = score_log(scorer, EventLog.from_frame(touchpoints), pairs, asked.reasons)
         yield from to_batches(written(scores, asked.ending).hstack(pairs.select("file", "row")))
 
 
@@ -233,7 +234,8 @@ def list_texts(batches: Batches, asked: Asked, shipped: Shipped, root: Path) -> 
     scorer = open_scorer(shipped, root)
     characters = _embedder(shipped, root).max_characters
     for touchpoints, pairs in _chunks(batches, asked):
-        texts = {normalise_text(text, characters) for text in texts_to_embed(scorer, touchpoints, pairs)}
+        needed = texts_to_embed(scorer, EventLog.from_frame(touchpoints), pairs)
+        texts = {normalise_text(text, characters) for text in needed}
         said = sorted(texts - {""})
         yield from to_batches(pl.DataFrame({"key": list(map(text_hash, said)), "text": said}, TEXTS))
 

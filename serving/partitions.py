@@ -1,39 +1,55 @@
-"""Touchpoints of any size, in any order, divided by customer on disk: all of one customer's end up in one partition.
-
-On disk stand numbers in place of the words that come again and again; the words stand once beside.
-"""
+"""Touchpoints of any size, in any order, divided by customer on disk: all of one customer's end up in one partition."""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from features.checked_table import CheckedBatch, check_files
+from features.event_log import EventLog
+from features.packed_touchpoints import (
+    NOTHING,
+    NUMBERED,
+    Packed,
+    bucket_of,
+    customer_keys,
+    divide,
+    event_log,
+    from_bytes,
+    join,
+    pack,
+    to_bytes,
+)
 from features.rejects import count_codes, refuse_counts_above_share, reject_writer
 from features.table_files import rows_told
-from features.touchpoints import REQUIRED, TOUCHPOINT_TYPES, TouchpointRow
-from features.word_codes import NumberedWords, WordNumbers
+from features.touchpoints import REQUIRED, TouchpointRow
+from features.word_codes import WordNumbers
 from serving.block_file import Block, BlockFile, read_blocks
 
 MOST_BUCKETS = 1024
 BUCKETS_A_PARTITION = 4  # so that a partition of buckets comes near the size wanted
 FRAME_BYTES_A_FILE_BYTE = 6  # Parquet packs touchpoints about so well; text files grow less
 FRAME_BYTES_A_ROW = 100  # at least, where a file packs its rows far better
-FLUSH_BYTES = 64 * 10**6
+FLUSH_BYTES = 32 * 10**6
 MOST_WORDS = 100_000
-NUMBERED = ("channel", "action", "actor", "campaign", "variant")
-NO_TOUCHPOINTS = pl.DataFrame(schema=TOUCHPOINT_TYPES | dict.fromkeys(NUMBERED, pl.UInt32()))
 
 
 @dataclass(frozen=True)
 class Partitioned:
-    """Where the touchpoints are, and what was read. `blocks` are those of one file, keyed by bucket."""
+    """Where the touchpoints are, and what was read. `blocks` are those of one file, keyed by bucket.
 
+    `seed` is that of the customers' keys.
+    """
+
+    seed: int
     buckets: int
     blocks: tuple[Block, ...]
     rows_read: int
@@ -41,17 +57,45 @@ class Partitioned:
     reject_codes: dict[str, int]
     ignored_columns: tuple[str, ...]
 
+
+@dataclass(frozen=True)
+class Partitions:
+    """Touchpoints on disk, and what is needed to read them: the words numbered, and every customer's id, sorted."""
+
+    blocks_file: Path
+    read: Partitioned
+    words: dict[str, pl.Series]
+    customer_ids: pl.Series
+
     def bucket_bytes(self) -> list[int]:
-        """The size of each bucket as a frame in memory."""
-        sizes = [0] * self.buckets
-        for block in self.blocks:
-            sizes[block.key] += block.frame_bytes
+        """The size of each bucket in memory."""
+        sizes = [0] * self.read.buckets
+        for block in self.read.blocks:
+            sizes[block.key] += block.held_bytes
         return sizes
 
+    def bucket_of(self, customer_ids: pl.Series) -> pl.Series:
+        """The bucket of each customer."""
+        return pl.Series(bucket_of(customer_keys(customer_ids, self.read.seed), self.read.buckets))
 
-def bucket_of(buckets: int) -> pl.Expr:
-    """The bucket of each customer_id; the same for equal ids, in one version of Polars."""
-    return (pl.col("customer_id").hash(0) % buckets).cast(pl.UInt16)
+    def log(self, buckets: range) -> tuple[EventLog, int]:
+        """The touchpoints of these buckets, each once, and how many rows they were before.
+
+        Raises BadEnvironment where the blocks have been damaged.
+        """
+        chosen = [block for block in self.read.blocks if block.key in buckets]
+        packed = join([NOTHING, *map(from_bytes, read_blocks(self.blocks_file, chosen))])
+        own = self.customer_ids.filter(in_buckets(self._bucket_of_customer, buckets))
+        return event_log(packed, self.words, own, self.read.seed), len(packed.rows)
+
+    @cached_property
+    def _bucket_of_customer(self) -> pl.Series:
+        return self.bucket_of(self.customer_ids)
+
+
+def in_buckets(bucket: pl.Series, buckets: range) -> pl.Series:
+    """Which of these are in the range."""
+    return bucket.is_between(buckets.start, buckets.stop, closed="left")
 
 
 def count_buckets(files: Sequence[Path], partition_bytes: int) -> int:
@@ -71,34 +115,40 @@ def partition_touchpoints(
     reject_file: Path,
     report: Callable[[int], None],
     recorded: pl.DataFrame | None = None,
-) -> tuple[Partitioned, NumberedWords, pl.Series]:
-    """Read, check and divide the touchpoints.
+) -> Partitions:
+    """Read, check and divide the touchpoints; `recorded`, checked before, go the same way.
 
-    Returns where they are, the words that stand there as numbers, and every customer's id, sorted. Rejected rows go to
-    `reject_draft`, which replaces `reject_file` at once where they are too many. Raises what `read_touchpoints` raises.
-    `report(rows)` counts the rows read so far. `recorded`, checked before, goes the same way.
+    Rejected rows go to `reject_draft`, which replaces `reject_file` at once where they are too many. Raises what
+    `read_touchpoints` raises. `report(rows)` counts the rows read so far.
     """
-    rows_read, codes, ignored = 0, Counter[str](), dict[str, None]()
-    numbers, customers = WordNumbers(NUMBERED, MOST_WORDS), _Customers()
-    with BlockFile(blocks_file) as written, reject_writer(reject_draft) as rejects:
-        for tables in _ahead(_flushes(check_files(files, TouchpointRow, REQUIRED))):
-            frame = pl.concat([table.frame for table in tables])
-            _write_buckets(frame.with_columns(pl.col("actor").fill_null("customer")), buckets, numbers, written)
-            customers.add(frame["customer_id"])
-            for table in tables:
-                rows_read += table.rows_read
+    for seed in itertools.count():
+        rows_read, codes, ignored = 0, Counter[str](), dict[str, None]()
+        numbers, customers = WordNumbers(NUMBERED, MOST_WORDS), _Customers()
+        with BlockFile(blocks_file) as written, reject_writer(reject_draft) as rejects:
+            buffer = _Buffer(buckets, written)
+            for table in _ahead(check_files(files, TouchpointRow, REQUIRED)):
+                is_full = buffer.add(pack(table.frame, numbers, seed))
+                customers.add(table.frame["customer_id"])
                 rejects.write(table.rejects)
                 codes.update(count_codes(table.rejects))
                 ignored |= dict.fromkeys(table.ignored_columns)
+                rows_read += table.rows_read
+                if is_full:
+                    buffer.flush()
+                    report(rows_read)
+            if recorded is not None:
+                buffer.add(pack(recorded, numbers, seed))
+                customers.add(recorded["customer_id"])
+            buffer.flush()
             report(rows_read)
-        if recorded is not None:
-            _write_buckets(recorded, buckets, numbers, written)
-            customers.add(recorded["customer_id"])
+        customer_ids = customers.sorted()
+        if len(np.unique(customer_keys(customer_ids, seed))) == len(customer_ids):
+            break  # two customers with one key are next to impossible, and would be taken for one
     if rejects.rows > max_reject_share * rows_read:
         reject_draft.replace(reject_file)
     refuse_counts_above_share(rejects.rows, dict(codes), rows_read, max_reject_share, f"see {reject_file}")
-    partitioned = Partitioned(buckets, tuple(written.blocks), rows_read, rejects.rows, dict(codes), tuple(ignored))
-    return partitioned, numbers.words(), customers.sorted()
+    read = Partitioned(seed, buckets, tuple(written.blocks), rows_read, rejects.rows, dict(codes), tuple(ignored))
+    return Partitions(blocks_file, read, numbers.words(), customer_ids)
 
 
 def divide_buckets(bucket_bytes: Sequence[int], partition_bytes: int) -> list[range]:
@@ -113,38 +163,35 @@ def divide_buckets(bucket_bytes: Sequence[int], partition_bytes: int) -> list[ra
     return [*partitions, range(start, len(bucket_bytes))]
 
 
-def read_partition(blocks_file: Path, partitioned: Partitioned, words: NumberedWords, buckets: range) -> pl.DataFrame:
-    """All touchpoints of these buckets. Raises BadEnvironment where they have been damaged."""
-    chosen = [block for block in partitioned.blocks if block.key in buckets]
-    return words.name([NO_TOUCHPOINTS, *read_blocks(blocks_file, chosen)])
-
-
-def _flushes(tables: Iterator[CheckedBatch]) -> Iterator[list[CheckedBatch]]:
-    """Batches together, some megabytes at a time: fewer and larger blocks."""
-    waiting: list[CheckedBatch] = []
-    for table in tables:
-        waiting.append(table)
-        if sum(each.frame.estimated_size() for each in waiting) >= FLUSH_BYTES:
-            yield waiting
-            waiting = []
-    if waiting:
-        yield waiting
-
-
-def _ahead(flushes: Iterator[list[CheckedBatch]]) -> Iterator[list[CheckedBatch]]:
+def _ahead(tables: Iterator[CheckedBatch]) -> Iterator[CheckedBatch]:
     """The same, the next being read and checked while one is worked on."""
     with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, flushes, None)
-        while (tables := following.result()) is not None:
-            following = pool.submit(next, flushes, None)
-            yield tables
+        following = pool.submit(next, tables, None)
+        while (table := following.result()) is not None:
+            following = pool.submit(next, tables, None)
+            yield table
 
 
-def _write_buckets(frame: pl.DataFrame, buckets: int, numbers: WordNumbers, file: BlockFile) -> None:
-    numbered = numbers.number(frame.with_columns(bucket_of(buckets).alias("bucket")))
-    by_bucket = numbered.partition_by("bucket", as_dict=True, include_key=False)
-    for (bucket,), part in by_bucket.items():
-        file.write(int(bucket), part)
+class _Buffer:
+    """Batches of touchpoints, divided and written some megabytes at a time: fewer and larger blocks."""
+
+    def __init__(self, buckets: int, file: BlockFile) -> None:
+        self._buckets, self._file = buckets, file
+        self._waiting: list[Packed] = []
+
+    def add(self, packed: Packed) -> bool:
+        """Whether there are enough now to be written."""
+        self._waiting.append(packed)
+        return sum(map(_held_bytes, self._waiting)) >= FLUSH_BYTES
+
+    def flush(self) -> None:
+        for bucket, packed in divide(join([NOTHING, *self._waiting]), self._buckets):
+            self._file.write(bucket, to_bytes(packed), _held_bytes(packed))
+        self._waiting = []
+
+
+def _held_bytes(packed: Packed) -> int:
+    return packed.rows.nbytes + int(packed.texts.estimated_size())
 
 
 class _Customers:

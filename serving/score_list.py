@@ -20,18 +20,17 @@ import polars as pl
 from features.errors import BadData
 from features.event_log import from_us
 from features.rejects import check_reject_options
-from features.word_codes import NumberedWords
 from serving.batch import no_scores
 from serving.block_file import Block
 from serving.changes import CHANGE_FILES, check_scores, write_changes
 from serving.memory_plan import MemoryPlan, plan_memory, resident_bytes
 from serving.partitions import (
     Partitioned,
-    bucket_of,
+    Partitions,
     count_buckets,
     divide_buckets,
+    in_buckets,
     partition_touchpoints,
-    read_partition,
 )
 from serving.score_file import check_output, write_scores
 from serving.score_frame import UTC_US
@@ -118,19 +117,19 @@ def score_list(scorer: Scorer, order: Order, out: Path, compare: Path | None, re
         job = fingerprint(out=out.name, inputs=inputs, compare=_compared(compare, out), **settings)
         if work.begin(job, keep=[FETCHED]) and was_committed:
             return read_manifest(out)
-        read, words, customers = _partitioned(order, out, plan, work, report)
+        partitions = _partitioned(order, out, plan, work, report)
         if _stamps(read_files) != stamps:
             raise BadData("input_changed", "a file changed while it was read; run the command again")
-        asked = _asked(order, customers)
+        asked = _asked(order, partitions.customer_ids)
         # What reading has let go of is there to be used again, though the process may still hold it.
         plan = plan_memory(order.memory_bytes, asked.height, held_bytes, is_compared=compare is not None)
-        parts = _score_parts(scorer, order, plan, read, words, asked, work, report)
+        parts = _score_parts(scorer, order, plan, partitions, asked, work, report)
         draft = work.path / f"scores{out.suffix}"
         write_scores(in_order(work, parts, asked.height), schema, draft)
-        manifest = manifest_of(settings, inputs, read, parts, out, draft)
+        manifest = manifest_of(settings, inputs, partitions.read, parts, out, draft)
         (work.path / "manifest").write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", "utf-8")
         beside = [] if compare is None else write_changes(compare, draft, work.path)
-        beside += [REJECTS] if read.rejected else []
+        beside += [REJECTS] if partitions.read.rejected else []
         places = {name: _beside(out, name) for name in beside}
         outdated = [_beside(out, name) for name in (*CHANGE_FILES, REJECTS) if name not in beside]
         work.commit({**places, draft.name: out, "manifest": manifest_path(out)}, outdated)
@@ -163,14 +162,12 @@ def _beside(out: Path, name: str) -> Path:
     return out.with_name(f"{out.name}.{name}")
 
 
-def _partitioned(
-    order: Order, out: Path, plan: MemoryPlan, work: WorkFolder, report: Report
-) -> tuple[Partitioned, NumberedWords, pl.Series]:
+def _partitioned(order: Order, out: Path, plan: MemoryPlan, work: WorkFolder, report: Report) -> Partitions:
     """The touchpoints divided by customer, by this run or by one that was killed later on."""
     found = work.read(PARTITIONED)
     if found is None:
         buckets = count_buckets(order.files, _partition_bytes(plan))
-        read, words, customers = partition_touchpoints(
+        partitions = partition_touchpoints(
             order.files,
             work.path / TOUCHPOINTS,
             buckets,
@@ -180,13 +177,14 @@ def _partitioned(
             lambda rows: report("Reading touchpoints", rows, 0),
             order.recorded,
         )
-        words.to_frame().write_parquet(work.path / WORDS)
-        customers.to_frame().write_parquet(work.path / CUSTOMERS)
-        work.write(PARTITIONED, asdict(read))
-        return read, words, customers
+        pl.DataFrame([words.implode() for words in partitions.words.values()]).write_parquet(work.path / WORDS)
+        partitions.customer_ids.to_frame().write_parquet(work.path / CUSTOMERS)
+        work.write(PARTITIONED, asdict(partitions.read))
+        return partitions
     read = Partitioned(**{**found, "blocks": tuple(Block(*block) for block in found["blocks"])})
-    words = NumberedWords.from_frame(pl.read_parquet(work.path / WORDS))
-    return read, words, pl.read_parquet(work.path / CUSTOMERS)["customer_id"]
+    listed, customer_ids = (pl.read_parquet(work.path / name) for name in (WORDS, CUSTOMERS))
+    words = {column: listed[column][0] for column in listed.columns}
+    return Partitions(work.path / TOUCHPOINTS, read, words, customer_ids["customer_id"])
 
 
 def _partition_bytes(plan: MemoryPlan) -> int:
@@ -208,23 +206,22 @@ def _score_parts(
     scorer: Scorer,
     order: Order,
     plan: MemoryPlan,
-    read: Partitioned,
-    words: NumberedWords,
+    partitions: Partitions,
     asked: pl.DataFrame,
     work: WorkFolder,
     report: Report,
 ) -> list[Part]:
     """Score all partitions, some side by side; the compiled passes let go of Python's lock."""
     divided = work.read("partitions.json") or [
-        [buckets.start, buckets.stop] for buckets in divide_buckets(read.bucket_bytes(), _partition_bytes(plan))
+        [buckets.start, buckets.stop] for buckets in divide_buckets(partitions.bucket_bytes(), _partition_bytes(plan))
     ]
     work.write("partitions.json", divided)
-    of_bucket = asked.select(bucket_of(read.buckets)).to_series()
+    bucket = partitions.bucket_of(asked["customer_id"])
     in_turn = scorer.embedding_in_turn(_adding_up(partial(report, "Embedding messages")))
     done, parts = 0, []
     with ThreadPoolExecutor(plan.threads) as pool:
         waiting = [
-            pool.submit(_score_buckets, work, in_turn, range(*buckets), read, words, asked, of_bucket, order.reasons)
+            pool.submit(_score_buckets, work, in_turn, range(*buckets), partitions, asked, bucket, order.reasons)
             for buckets in divided
         ]
         try:
@@ -242,15 +239,13 @@ def _score_buckets(
     work: WorkFolder,
     scorer: Scorer,
     buckets: range,
-    read: Partitioned,
-    words: NumberedWords,
+    partitions: Partitions,
     asked: pl.DataFrame,
-    of_bucket: pl.Series,
+    bucket: pl.Series,
     reasons: bool,
 ) -> Part:
-    own = asked.filter(of_bucket.is_between(buckets.start, buckets.stop, closed="left"))
-    touchpoints = partial(read_partition, work.path / TOUCHPOINTS, read, words, buckets)
-    return score_part(work, f"part-{buckets.start:04}", scorer, touchpoints, own, reasons)
+    own = asked.filter(in_buckets(bucket, buckets))
+    return score_part(work, f"part-{buckets.start:04}", scorer, partial(partitions.log, buckets), own, reasons)
 
 
 def _adding_up(report: Callable[[int, int], None]) -> Callable[[int, int], None]:

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 import polars as pl
 
 from features.errors import BadEnvironment
-from features.touchpoints import drop_duplicates
-from serving.batch import score_deduplicated
-from serving.block_file import Block, BlockFile, read_blocks
+from features.event_log import EventLog
+from serving.batch import score_log
+from serving.block_file import Block, BlockFile, read_blocks, read_frames
 from serving.scorer import Scorer
 from serving.work_folder import WorkFolder
 
@@ -31,29 +31,34 @@ class Part:
 
 
 def score_part(
-    work: WorkFolder, name: str, scorer: Scorer, read: Callable[[], pl.DataFrame], asked: pl.DataFrame, reasons: bool
+    work: WorkFolder,
+    name: str,
+    scorer: Scorer,
+    read: Callable[[], tuple[EventLog, int]],
+    asked: pl.DataFrame,
+    reasons: bool,
 ) -> Part:
     """Score `asked` (customer_id, as_of, position in the list) with the touchpoints that `read` returns.
 
-    A part of that name that an earlier run has finished, and that is still what was written, is taken as it is.
+    They come as a log, with the number of rows it was made from. A part of that name that an earlier run has finished,
+    and that is still what was written, is taken as it is.
     """
     earlier = _finished(work, name)
     if earlier is not None:
         return earlier
-    touchpoints = read()
-    known = drop_duplicates(touchpoints)
-    scores = score_deduplicated(scorer, known, asked, reasons).with_columns(asked["position"])
+    log, rows_read = read()
+    scores = score_log(scorer, log, asked, reasons).with_columns(asked["position"])
     draft = work.path / f"{name}.blocks.draft"
     with BlockFile(draft) as file:
         for place, frame in scores.group_by(pl.col("position") // OUTPUT_ROWS, maintain_order=True):
-            file.write(int(place[0]), frame)
+            file.write_frame(int(place[0]), frame)
     draft.replace(work.path / f"{name}.blocks")
     part = Part(
         file=f"{name}.blocks",
         blocks=tuple(file.blocks),
         rows=scores.height,
-        touchpoints=known.height,
-        duplicates_dropped=touchpoints.height - known.height,
+        touchpoints=len(log),
+        duplicates_dropped=rows_read - len(log),
         reliability=dict(Counter(scores["reliability"].to_list())) if "reliability" in scores.columns else {},
     )
     work.write(f"{name}.json", asdict(part))
@@ -66,7 +71,7 @@ def in_order(work: WorkFolder, parts: list[Part], rows: int) -> Iterator[pl.Data
         frames = [
             frame
             for part in parts
-            for frame in read_blocks(work.path / part.file, [block for block in part.blocks if block.key == place])
+            for frame in read_frames(work.path / part.file, [block for block in part.blocks if block.key == place])
         ]
         yield pl.concat(frames).sort("position").drop("position")
 

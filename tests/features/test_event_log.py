@@ -15,8 +15,19 @@ from hypothesis import strategies as st
 
 from features.aggregate import aggregate
 from features.event_log import DAY_US, EPOCH, EventLog, from_us, has_known, is_known, to_us
+from features.packed_touchpoints import (
+    NOTHING,
+    NUMBERED,
+    divide,
+    event_log,
+    from_bytes,
+    join,
+    pack,
+    to_bytes,
+)
 from features.touchpoints import TOUCHPOINT_TYPES, drop_duplicates
 from features.vocabulary import OTHER, Kind, Vocabulary
+from features.word_codes import WordNumbers
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 START_US = 1_704_067_200_000_000
@@ -52,10 +63,23 @@ def from_records(histories: Histories) -> EventLog:
     return EventLog.from_records(sorted(histories.items()))
 
 
-def from_frame(histories: Histories) -> EventLog:
+def frame_of(histories: Histories) -> pl.DataFrame:
     """As touchpoints come from files: in UTC, rows of all customers mixed."""
     rows = [{"customer_id": who, **in_utc(touch)} for who, touches in histories.items() for touch in touches]
-    return EventLog.from_frame(drop_duplicates(pl.DataFrame(rows[::-1], schema=TOUCHPOINT_TYPES)))
+    return pl.DataFrame(rows[::-1], schema=TOUCHPOINT_TYPES)
+
+
+def from_frame(histories: Histories) -> EventLog:
+    return EventLog.from_frame(drop_duplicates(frame_of(histories)))
+
+
+def from_disk(histories: Histories, most_words: int = 99, batch_rows: int = 4, seed: int = 0) -> EventLog:
+    """As a list's touchpoints come: packed batch by batch, divided among three buckets, written and read again."""
+    frame, numbers = frame_of(histories), WordNumbers(NUMBERED, most_words)
+    batches = [pack(batch, numbers, seed) for batch in frame.iter_slices(batch_rows)]
+    written = [to_bytes(part) for packed in batches for _, part in divide(packed, 3)]
+    customer_ids = frame["customer_id"].unique().sort()
+    return event_log(join([NOTHING, *map(from_bytes, written)]), numbers.words(), customer_ids, seed)
 
 
 def in_utc(touch: Touch) -> dict[str, Any]:
@@ -65,7 +89,7 @@ def in_utc(touch: Touch) -> dict[str, Any]:
 def spelled_out(log: EventLog) -> list[tuple[Any, ...]]:
     """Each touchpoint of the log with its customer, the codes replaced by what they stand for."""
 
-    def name(code: int, names: list[str]) -> str | None:
+    def name(code: int, names: Sequence[str | None]) -> str | None:
         return None if code == -1 else names[code]
 
     return [
@@ -80,7 +104,7 @@ def spelled_out(log: EventLog) -> list[tuple[Any, ...]]:
             bool(log.is_company[row]),
             None if np.isnan(log.value[row]) else log.value[row],
             name(log.text[row], log.texts),
-            log.event_ids[row],
+            name(log.text[row], log.event_ids),
         )
         for customer in range(len(log.customer_ids))
         for row in range(log.offsets[customer], log.offsets[customer + 1])
@@ -105,7 +129,7 @@ SIX = {
 }
 
 
-@pytest.mark.parametrize("build", [from_frame, from_records])
+@pytest.mark.parametrize("build", [from_frame, from_records, from_disk])
 def test_six_touchpoints_become_columns(build: Callable[[Histories], EventLog]) -> None:
     log = build(SIX)
 
@@ -115,16 +139,16 @@ def test_six_touchpoints_become_columns(build: Callable[[Histories], EventLog]) 
     assert [log.channels[code] for code in log.channel] == ["email", "email", "web", "chat", "chat", "web"]
     assert [log.actions[code] for code in log.action] == ["mailed", "opened", "viewed", "wrote", "wrote", "viewed"]
     assert (log.campaigns, log.campaign.tolist()) == (["spring"], [0, 0, -1, -1, -1, -1])
-    assert [log.conversations[code] for code in log.conversation[3:5]] == ["c2", "c1"]
+    assert [log.conversations[code] for code in log.conversation[3:5]] == ["c1", "c2"]
     assert log.conversation[[0, 1, 2, 5]].tolist() == [-1] * 4
     assert log.is_company.tolist() == [True, False, False, False, False, False]
     assert np.isnan(log.value).tolist() == [True, True, False, True, True, False]
     assert log.value[[2, 5]].tolist() == [2.5, 0.0]
-    assert (log.texts, log.text.tolist()) == (["Hello", "Anyone?", "Hello"], [0, -1, -1, 1, 2, -1])
-    assert list(log.event_ids) == ["e1", "e2", "e3", None, "e1", None]
+    assert (log.texts, log.text.tolist()) == (["Hello", "Hello", "Anyone?"], [0, -1, -1, 1, 2, -1])
+    assert log.event_ids == ["e1", "e1", None]
 
 
-@pytest.mark.parametrize("build", [from_frame, from_records])
+@pytest.mark.parametrize("build", [from_frame, from_records, from_disk])
 def test_the_columns_types_are_those_the_compiled_passes_read(build: Callable[[Histories], EventLog]) -> None:
     log = build(SIX)
 
@@ -134,12 +158,20 @@ def test_the_columns_types_are_those_the_compiled_passes_read(build: Callable[[H
     assert (log.is_company.dtype, log.value.dtype) == (np.bool_, np.float64)
 
 
-@pytest.mark.parametrize("build", [from_frame, from_records])
+@pytest.mark.parametrize("build", [from_frame, from_records, from_disk])
 def test_a_log_may_be_empty(build: Callable[[Histories], EventLog]) -> None:
     log = build({})
 
     assert (len(log), log.customer_ids, log.offsets.tolist(), log.texts) == (0, [], [0], [])
     assert log.customer_rows(["ada"]).tolist() == [-1]
+
+
+def test_a_log_of_some_customers_alone() -> None:
+    three = SIX | {"cat": [Touch(day(4), text="Hello again")]}
+    some = from_records(three).of_customers(1, 3)
+
+    assert (some.customer_ids, some.offsets.tolist()) == (["bob", "cat"], [0, 3, 4])
+    assert spelled_out(some) == spelled_out(from_records({who: three[who] for who in ("bob", "cat")}))
 
 
 def test_histories_keep_their_place_even_when_empty_or_of_one_id() -> None:
@@ -186,10 +218,11 @@ def test_at_equal_times_the_content_decides_nulls_first() -> None:
     in_order = [
         Touch(day(1), "email", "viewed", text="channel"),
         Touch(day(1), "web", "asked", text="action"),
-        Touch(day(1), "web", "viewed", None, text="no event id"),
-        Touch(day(1), "web", "viewed", "e1", text="event id"),
+        Touch(day(1), "web", "viewed", "e3", text="not recorded"),
         Touch(day(1), "web", "viewed", "e2", day(1), "company", text="actor"),
-        Touch(day(1), "web", "viewed", "e3", day(1), "customer", text="next event id"),
+        Touch(day(1), "web", "viewed", "e4", day(1), "customer", text="said by the customer"),
+        Touch(day(1), "web", "viewed", None, day(1), "customer", text="said twice, no event id"),
+        Touch(day(1), "web", "viewed", "e1", day(1), "customer", text="said twice, no event id"),
         Touch(day(1) + ONE_US, "chat", "asked", text="later"),
     ]
 
@@ -290,12 +323,17 @@ def test_a_frame_and_records_make_the_same_log(histories: Histories) -> None:
     assert_same(from_frame(histories), from_records(histories))
 
 
+@given(histories=histories, most_words=st.integers(1, 9), batch_rows=st.integers(1, 9), seed=st.integers(0, 9))
+def test_what_was_packed_makes_the_same_log(histories: Histories, most_words: int, batch_rows: int, seed: int) -> None:
+    assert_same(from_disk(histories, most_words, batch_rows, seed), from_records(histories))
+
+
 @given(histories=histories)
 def test_a_log_is_in_order_and_holds_no_event_twice(histories: Histories) -> None:
     rows = spelled_out(from_records(histories))
 
     assert [row[:2] for row in rows] == sorted(row[:2] for row in rows)
-    named = [(row[0], row[-1]) for row in rows if row[-1] is not None]
+    named = [(row[0], row[-1]) for row in rows if row[-1] is not None]  # messages
     assert len(named) == len(set(named))
 
 

@@ -71,7 +71,7 @@ def test_without_the_records_the_customers_stay_where_they_are() -> None:
         ("crm", "stage: lost"),
         ("web", "stage: won"),
     ]
-    assert len(rest.event_ids) == len(rest.known_us) == 4
+    assert len(rest.text) == len(rest.known_us) == 4
 
 
 def test_a_log_without_records_stays_as_it_is() -> None:

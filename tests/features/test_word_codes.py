@@ -4,10 +4,9 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.word_codes import NumberedWords, WordNumbers, word_codes, words_of
+from features.word_codes import WordNumbers, word_codes, words_of
 
-FIRST = pl.DataFrame({"channel": ["web", "email", None], "value": [1.0, 2.0, 3.0]})
-SECOND = pl.DataFrame({"channel": ["email", "ads", "web"], "value": [4.0, 5.0, 6.0]})
+FIRST, SECOND = (pl.Series("channel", words) for words in (["web", "email", None], ["email", "ads", "web"]))
 
 
 def test_codes_are_those_of_the_words_in_order() -> None:
@@ -15,45 +14,33 @@ def test_codes_are_those_of_the_words_in_order() -> None:
 
     assert words_of(coded).to_list() == ["Zürich", "ads", "web"]
     assert coded.to_physical().to_list() == [2, 0, None, 1, 2]
-    assert word_codes(coded) is coded
 
 
-def test_words_are_numbered_as_they_first_come_frame_after_frame() -> None:
+def test_words_are_numbered_as_they_first_come_batch_after_batch() -> None:
     numbers = WordNumbers(["channel"], 9)
 
-    assert numbers.number(FIRST)["channel"].to_list() == [0, 1, None]
-    assert numbers.number(SECOND)["channel"].to_list() == [1, 2, 0]
-    assert numbers.words().of_column["channel"].to_list() == ["web", "email", "ads"]
+    assert list(numbers.number(FIRST)) == [0, 1, -1]
+    assert list(numbers.number(SECOND)) == [1, 2, 0]
+    assert numbers.words()["channel"].to_list() == ["web", "email", "ads"]
 
 
 def test_two_lists_number_their_words_apart() -> None:
     WordNumbers(["channel"], 9).number(FIRST)
 
-    assert WordNumbers(["channel"], 9).number(SECOND)["channel"].to_list() == [0, 1, 2]
+    assert list(WordNumbers(["channel"], 9).number(SECOND)) == [0, 1, 2]
 
 
-def test_a_column_with_too_many_words_stays_as_it_is_from_then_on() -> None:
+def test_of_too_many_words_no_more_are_numbered() -> None:
     numbers = WordNumbers(["channel"], 2)
 
-    written = [numbers.number(frame) for frame in (FIRST, SECOND, FIRST)]
-
-    assert [frame["channel"].to_list() for frame in written] == [[0, 1, None], [1, 2, 0], ["web", "email", None]]
-    assert numbers.words().name(written)["channel"].to_list() == [
-        *FIRST["channel"],
-        *SECOND["channel"],
-        *FIRST["channel"],
-    ]
+    assert [numbers.number(column) is None for column in (FIRST, SECOND, FIRST)] == [False, False, True]
+    assert numbers.words()["channel"].to_list() == ["web", "email", "ads"]
 
 
-words = st.lists(st.none() | st.text(max_size=3), max_size=20)
+@given(st.lists(st.lists(st.none() | st.text(max_size=3), max_size=20), min_size=1, max_size=4))
+def test_numbers_are_those_of_the_words(columns: list[list[str | None]]) -> None:
+    numbers = WordNumbers(["word"], 99)
+    found = [numbers.number(pl.Series("word", column, pl.String)) for column in columns]
+    words = [*numbers.words()["word"], None]
 
-
-@given(st.lists(words, min_size=1, max_size=4), st.integers(0, 99))
-def test_numbers_are_named_by_the_words_they_stood_for(frames: list[list[str | None]], most_words: int) -> None:
-    numbers = WordNumbers(["word"], most_words)
-    written = [numbers.number(pl.DataFrame({"word": frame}, schema={"word": pl.String})) for frame in frames]
-
-    named = NumberedWords.from_frame(numbers.words().to_frame()).name(written)["word"]
-
-    assert named.to_list() == [word for frame in frames for word in frame]
-    assert words_of(word_codes(named)).to_list() == sorted(words_of(word_codes(named)), key=str.encode)
+    assert [[words[number] for number in column] for column in found] == columns

@@ -116,7 +116,7 @@ def test_the_message_named_is_one_of_the_rows_own_conversation(
     for row, of_row in enumerate(reasons):
         if (words := words_of(of_row)) is not None:
             events = np.concatenate([messages.own[row], messages.company[row]])
-            said = {log.event_ids[event] for event in events[events >= 0]}
+            said = {log.event_ids[log.text[event]] for event in events[events >= 0]}
             several += len(said) > 1
             assert words.event_id in said
             assert words.value != 0
@@ -132,7 +132,7 @@ def test_what_is_measured_of_one_kind_is_one_reason(reasons: list[list[Reason]])
 
 def test_a_message_of_the_company_may_be_named(reasons: list[list[Reason]], log: EventLog) -> None:
     named = {words.event_id for row in reasons if (words := words_of(row)) is not None}
-    by_company = {log.event_ids[event] for event in np.flatnonzero(log.is_company & (log.text >= 0))}
+    by_company = {log.event_ids[text] for text in log.text[log.is_company & (log.text >= 0)]}
 
     assert named & by_company
     assert named - by_company - {None}

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from features import packed_touchpoints
 from features.errors import BadData, BadEnvironment, BadUsage
 from features.event_log import to_us
 from features.touchpoints import TOUCHPOINT_TYPES
@@ -125,6 +126,24 @@ def test_asked_pairs_keep_their_order_repeats_and_strangers(
 
 
 @pytest.mark.usefixtures("in_many_parts")
+def test_customers_with_one_key_are_told_apart(
+    scorer: Scorer, touchpoints: pl.DataFrame, parquet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, seeds = packed_touchpoints.customer_keys, set()
+
+    def seldom_different(customer_ids: pl.Series, seed: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
+        seeds.add(seed)
+        return keys(customer_ids, seed) % np.uint64(7 if seed == 0 else 2**63)
+
+    for module in (packed_touchpoints, partitions):
+        monkeypatch.setattr(module, "customer_keys", seldom_different)
+    score_list.score_list(scorer, order(parquet), tmp_path / "scores.parquet", None, silent)
+    assert seeds == {0, 1}
+    expected = score_partition(scorer, touchpoints, everybody(touchpoints), True)
+    assert pl.read_parquet(tmp_path / "scores.parquet").equals(expected)
+
+
+@pytest.mark.usefixtures("in_many_parts")
 def test_each_distinct_message_is_embedded_once(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from features.embedder import Network
 
@@ -199,8 +218,8 @@ def test_parts_that_are_still_what_was_written_are_not_scored_again(
     scorer: Scorer, parquet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, scored = tmp_path / "scores.parquet", []
-    score = scored_parts.score_deduplicated
-    monkeypatch.setattr(scored_parts, "score_deduplicated", lambda *words: scored.append(1) or score(*words))
+    score = scored_parts.score_log
+    monkeypatch.setattr(scored_parts, "score_log", lambda *words: scored.append(1) or score(*words))
     with monkeypatch.context() as broken:
         broken.setattr(score_list, "write_scores", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
         with pytest.raises(BadEnvironment, match="is full"):
@@ -319,10 +338,12 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
         score_list.score_list(scorer, order(parquet), tmp_path / "scores.csv", None, change)
 
 
+@pytest.mark.usefixtures("in_many_parts")
 def test_damaged_work_is_told(scorer: Scorer, parquet: Path, tmp_path: Path) -> None:
-    def damage(*_: object) -> None:
-        blocks = tmp_path / ".scores.csv.work" / "touchpoints.blocks"
-        blocks.write_bytes(b"x" * 100)
+    def damage(step: str, *_: object) -> None:
+        if step == "Scoring customers":
+            blocks = tmp_path / ".scores.csv.work" / "touchpoints.blocks"
+            blocks.write_bytes(b"x" * blocks.stat().st_size)
 
     with pytest.raises(BadEnvironment, match="is not what was written; run the command again"):
         score_list.score_list(scorer, order(parquet), tmp_path / "scores.csv", None, damage)
