@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
+from benchmarks.tutorial_features import tutorial_features
 from features.event_log import DAY_US
 from features.vocabulary import OTHER, PAIR_CUT, Kind
 from models.bundle import load_bundle
@@ -28,6 +29,16 @@ KINDS = ("actor", "channel", "action")
 
 
 def by_tutorial(touchpoints: Path, bundle: Path, as_of_us: int) -> int:
+    """pandas as tutorials have it: a group_by, and for each customer the function that their endpoint calls."""
+    frame = pd.read_parquet(touchpoints).drop_duplicates()
+    age = pd.Timestamp(as_of_us * 1000, tz="UTC") - frame["occurred_at"]
+    frame["age_days"] = age.dt.total_seconds() / 86_400
+    known = frame[frame["age_days"] >= 0]
+    rows = {customer: tutorial_features(history) for customer, history in known.groupby("customer_id")}
+    return _predicted_by_frame(pd.DataFrame.from_dict(rows, orient="index"), bundle)
+
+
+def by_pandas(touchpoints: Path, bundle: Path, as_of_us: int) -> int:
     """pandas: a group_by for each kind and window, joined, and LightGBM on the frame."""
     frame = pd.read_parquet(touchpoints).drop_duplicates()
     frame["age_days"] = (pd.Timestamp(as_of_us * 1000, tz="UTC") - frame["occurred_at"]).dt.total_seconds() / 86_400
@@ -40,11 +51,28 @@ def by_tutorial(touchpoints: Path, bundle: Path, as_of_us: int) -> int:
         for days in WINDOWS_DAYS:
             within = rows[rows["age_days"] <= days]
             parts.append(within.groupby("customer_id").size().rename(f"{name} times in {days}"))
-    features = pd.concat(parts, axis=1)
-    for trees in _trees(bundle):
-        booster = lgb.Booster(model_str=trees.text)
-        booster.predict(pd.DataFrame(_widened(features.to_numpy(np.float32), len(trees.columns))))
-    return len(features)
+    return _predicted_by_frame(pd.concat(parts, axis=1), bundle)
+
+
+def by_pandas_alike(touchpoints: Path, bundle: Path, as_of_us: int) -> int:
+    """pandas with the columns of `by_polars_alike`: a group_by for each kind."""
+    vocabulary = load_bundle(bundle).model.reader.vocabulary
+    spans = vocabulary.spans
+    frame = pd.read_parquet(touchpoints).drop_duplicates()
+    age = (pd.Timestamp(as_of_us * 1000, tz="UTC") - frame["occurred_at"]).dt.total_seconds() / 86_400
+    within = {f"within{days}": age < days for days in spans.windows_days}
+    weights = {f"weight{days}": np.exp2(-age / days) for days in spans.half_lives_days}
+    frame = frame.assign(age=age, **within, **weights, value30=frame["value"].where(age < 30))[age >= 0]
+    summed = [*within, *weights, "value30", "value"]
+    parts = []
+    for kind in vocabulary.kinds:
+        chosen = _pandas_chosen(frame, kind)
+        if chosen is not None:
+            grouped = frame[chosen].groupby("customer_id")
+            measures = [grouped[summed].sum(), grouped.size().rename("times"), grouped["age"].agg(["min", "max"])]
+            measures += [grouped["value"].mean().rename("mean"), grouped["value"].last().rename("last")]
+            parts += measures
+    return _predicted_by_frame(pd.concat(parts, axis=1), bundle)
 
 
 def by_polars(touchpoints: Path, bundle: Path, as_of_us: int) -> int:
@@ -85,6 +113,14 @@ def by_polars_alike(touchpoints: Path, bundle: Path, as_of_us: int) -> int:
     return _predicted(rows.group_by("customer_id").agg(aggregates), bundle)
 
 
+def _predicted_by_frame(features: pd.DataFrame, bundle: Path) -> int:
+    """How many customers: both models asked by LightGBM with frames, as its wrapper for scikit-learn does."""
+    for trees in _trees(bundle):
+        booster = lgb.Booster(model_str=trees.text)
+        booster.predict(pd.DataFrame(_widened(features.to_numpy(np.float32), len(trees.columns))))
+    return len(features)
+
+
 def _rows(touchpoints: Path, as_of_us: int) -> pl.LazyFrame:
     age_us = as_of_us - pl.col("occurred_at").dt.epoch("us")
     return pl.scan_parquet(touchpoints).unique().with_columns(age_days=age_us / DAY_US).filter(pl.col("age_days") >= 0)
@@ -99,6 +135,18 @@ def _chosen(kind: Kind) -> pl.Expr | None:
         case "channel and action":
             channel, action = kind.name.split(PAIR_CUT)
             return pl.col("channel").eq_missing(channel) & pl.col("action").eq_missing(action)
+    return None
+
+
+def _pandas_chosen(frame: pd.DataFrame, kind: Kind) -> pd.Series | None:
+    match kind.family:
+        case "any":
+            return pd.Series(data=True, index=frame.index)
+        case "actor" | "channel" | "action" | "campaign" if kind.name != OTHER:
+            return frame[kind.family] == kind.name
+        case "channel and action":
+            channel, action = kind.name.split(PAIR_CUT)
+            return (frame["channel"] == channel) & (frame["action"] == action)
     return None
 
 
@@ -129,7 +177,9 @@ def _widened(features: np.ndarray, columns: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    contender = {"tutorial": by_tutorial, "polars": by_polars, "polars alike": by_polars_alike}[sys.argv[1]]
+    contenders = {"tutorial": by_tutorial, "pandas": by_pandas, "pandas alike": by_pandas_alike}
+    contenders |= {"polars": by_polars, "polars alike": by_polars_alike}
+    contender = contenders[sys.argv[1]]
     started = time.perf_counter()
     customers = contender(Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
     took = {"seconds": time.perf_counter() - started, "cpu_seconds": time.process_time(), "customers": customers}

@@ -16,9 +16,8 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
-CHANNELS = ("web", "email", "social", "chat", "store", "phone", "ads")
-ACTIONS = ("viewed", "clicked", "opened", "asked", "visited", "posted", "purchased", "compared")
-WINDOWS_DAYS = (7, 30, 90)
+from benchmarks.tutorial_features import tutorial_features
+
 STAGES = 4
 
 
@@ -58,7 +57,7 @@ class Tutorial:
 
         self.embedder = SentenceTransformer(str(get_model_path()), device="cpu")
         rng = np.random.default_rng(0)
-        columns = len(self._features(_example())) + 384
+        columns = len(tutorial_features(_example())) + 384
         rows = rng.random((500, columns))
         self.stage = LGBMClassifier(n_jobs=1, verbose=-1).fit(rows, rng.integers(0, STAGES, 500))
         self.conversion = LGBMClassifier(n_jobs=1, verbose=-1).fit(rows, rng.random(500) < 0.3)
@@ -74,7 +73,7 @@ class Tutorial:
         frame["age_days"] = (now - pd.to_datetime(frame["occurred_at"], utc=True)).dt.total_seconds() / 86_400
         said = frame.sort_values("age_days")["text"].dropna().head(20).tolist()
         vector = self.embedder.encode(said).mean(axis=0) if said else np.zeros(384)
-        row = pd.DataFrame([np.concatenate([self._features(frame), vector])])
+        row = pd.DataFrame([np.concatenate([tutorial_features(frame), vector])])
         stage = np.asarray(self.stage.predict_proba(row))[0]
         return {
             "customer_id": customer.customer_id,
@@ -82,17 +81,6 @@ class Tutorial:
             "stages": stage.tolist(),
             "conversion": float(np.asarray(self.conversion.predict_proba(row))[0, 1]),
         }
-
-    @staticmethod
-    def _features(frame: pd.DataFrame) -> list[float]:
-        features: list[float] = []
-        for column, names in (("channel", CHANNELS), ("action", ACTIONS)):
-            for name in names:
-                of_name = frame[frame[column] == name]
-                features += [float((of_name["age_days"] <= days).sum()) for days in WINDOWS_DAYS]
-                features += [float(len(of_name)), float(of_name["value"].fillna(0).sum())]
-                features += [float(of_name["age_days"].min()) if len(of_name) else -1.0]
-        return features
 
 
 @bentoml.service(name="do_nothing", workers=1)

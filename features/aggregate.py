@@ -175,13 +175,24 @@ class History(NamedTuple):
     transitions: Int64s  # how often each was gone
 
 
-def aggregate(log: EventLog, vocabulary: Vocabulary, hidden: Bools, customer: Int64s, as_of_us: Int64s) -> Float32s:
+def aggregate(
+    log: EventLog,
+    vocabulary: Vocabulary,
+    hidden: Bools,
+    customer: Int64s,
+    as_of_us: Int64s,
+    beside: Float32s | None = None,
+) -> Float32s:
     """Touchpoint features of each row (customer, as_of), from what was known at its as_of and is not `hidden`.
 
     `customer` indexes the log's customers, -1 for one without touchpoints. Rows may come in any order. Shape (rows,
-    columns of `catalog.touchpoint_features`): counts are 0 and times NaN where nothing happened.
+    columns of `catalog.touchpoint_features`): counts are 0 and times NaN where nothing happened. The columns of
+    `beside` (rows, more columns), where given, follow.
     """
-    rows = np.empty((len(customer), width(vocabulary)), dtype=np.float32)
+    columns = width(vocabulary)
+    rows = np.empty((len(customer), columns + (0 if beside is None else beside.shape[1])), dtype=np.float32)
+    if beside is not None:
+        rows[:, columns:] = beside
     spans = _spans_us(vocabulary.spans)
     longest = int(np.diff(log.offsets).max(initial=0))
     touchpoints = Touchpoints(
@@ -197,10 +208,12 @@ def aggregate(log: EventLog, vocabulary: Vocabulary, hidden: Bools, customer: In
         _room_for_seen(longest),
         _room_for_kinds(len(vocabulary.kinds), spans),
         _room_for_history(len(vocabulary.transitions), spans),
+        columns,
         rows,
     )
     # A value of 1e300 is lawful and beyond float32; infinity would spoil every sum of effects.
-    return np.clip(rows, -LARGEST, LARGEST, out=rows)
+    np.clip(rows[:, :columns], -LARGEST, LARGEST, out=rows[:, :columns])
+    return rows
 
 
 def width(vocabulary: Vocabulary) -> int:
@@ -283,9 +296,10 @@ def _fill_rows(
     seen: Seen,
     kinds: Kinds,
     history: History,
+    columns: int,
     rows: Float32s,
 ) -> None:
-    """Fill `rows` in `order`: by customer and moment, so that each history is read once, forward.
+    """Fill `columns` of the `rows` in `order`: by customer and moment, so that each history is read once, forward.
 
     Only where a touchpoint that occurred before an earlier moment became known since is the history read again from its
     beginning.
@@ -320,7 +334,7 @@ def _fill_rows(
         at += HISTORY_WIDTH
         _write_transitions(history, rows[row, at:])
         at += len(history.transitions)
-        if at < rows.shape[1]:
+        if at < columns:
             _write_record(now, history, rows[row, at:])
         old = new
 

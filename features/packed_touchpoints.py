@@ -30,6 +30,7 @@ ROW = np.dtype(
 """`customer` and `event` are `customer_keys` and `event_keys`; `value` is NaN, `recorded_us` UNRECORDED where null."""
 
 Rows = npt.NDArray[np.void]
+Buffer = bytes | memoryview
 Words = Mapping[str, pl.Series]
 """The words of each column by their numbers."""
 
@@ -119,14 +120,12 @@ def bucket_of(keys: Keys, buckets: int) -> npt.NDArray[np.uint16]:
     return (keys % np.uint64(buckets)).astype(np.uint16)
 
 
-def to_bytes(packed: Packed) -> bytes:
-    """How many rows, the rows, and the texts as an Arrow stream where there are any."""
+def to_bytes(packed: Packed) -> list[Buffer]:
+    """What is to be written: how many rows, the rows, and the texts as an Arrow stream where there are any."""
     stream = io.BytesIO()
-    stream.write(len(packed.rows).to_bytes(8, "little"))
-    stream.write(packed.rows.view(np.uint8).data)
     if packed.texts.height:
         packed.texts.write_ipc_stream(stream, compression="lz4")
-    return stream.getvalue()
+    return [len(packed.rows).to_bytes(8, "little"), packed.rows.view(np.uint8).data, stream.getbuffer()]
 
 
 def from_bytes(content: bytes) -> Packed:

@@ -82,23 +82,23 @@ def build_rows(
     embed: Embed | None,
     anchors: Anchors | None,
     phrases: Phrases | None = None,
+    market: Float32s | None = None,
     alike: Alike | None = None,
 ) -> FeatureRows:
     """Build the feature rows from what was known at each row's as_of and is not `hidden`.
 
     `customer` indexes the log's customers, -1 for one without touchpoints. The conversation is left out where `embed`
-    and `anchors`, which that embedded, are None; the `phrases` are those that training has learnt. From rows that are
-    `alike` is taken what is equal.
+    and `anchors`, which that embedded, are None; the `phrases` are those that training has learnt. The columns of
+    `market` (rows, columns), where given, come last. From rows that are `alike` is taken what is equal.
     """
-    if alike is None:
-        touchpoints = aggregate(log, vocabulary, hidden, customer, as_of_us)
-    else:
-        touchpoints, differs = alike.rows.features[:, : width(vocabulary)].copy(), alike.differs
-        touchpoints[differs] = aggregate(log, vocabulary, hidden, customer[differs], as_of_us[differs])
+    reads_text = embed is not None and anchors is not None
+    if alike is not None and (alike.says_the_same or not reads_text):
+        columns, differs = width(vocabulary), alike.differs
+        features = alike.rows.features.copy()
+        features[differs, :columns] = aggregate(log, vocabulary, hidden, customer[differs], as_of_us[differs])
+        return replace(alike.rows, features=features)
     if embed is None or anchors is None:
-        return FeatureRows(touchpoints, None, None)
-    if alike is not None and alike.says_the_same:
-        return replace(alike.rows, features=np.hstack([touchpoints, alike.rows.features[:, width(vocabulary) :]]))
+        return FeatureRows(aggregate(log, vocabulary, hidden, customer, as_of_us, market), None, None)
     unread = hidden | stage_records(log, vocabulary.stages)
     messages = last_messages(log, unread, customer, as_of_us)
     said = embed_messages(log, messages, embed)
@@ -107,7 +107,10 @@ def build_rows(
     own, recent, _ = np.split(pools, 3, axis=1)
     last = last_own_vectors(log, messages, said.texts, said.vectors)
     likenesses = anchor_features(own, recent, last, anchors)
-    rows = FeatureRows(np.hstack([touchpoints, conversation, likenesses]), pools, messages)
+    touchpoints = aggregate(log, vocabulary, hidden, customer, as_of_us)
+    last_columns = [] if market is None else [market]
+    features = np.hstack([touchpoints, conversation, likenesses, *last_columns])
+    rows = FeatureRows(features, pools, messages)
     if phrases is None:
         return rows
     viewed = view_phrases(log, unread, customer, as_of_us, phrases)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from features.aggregate import Float32s
 from features.anchors import Anchors, embed_anchors
 from features.catalog import Feature
 from features.conversations import last_messages
@@ -110,13 +109,14 @@ class Reader:
         always, *from_stage = self._hidden(log)
         if from_stage and embed is not None:
             embed = each_once(embed)
-        read = partial(build_rows, log, self.vocabulary, embed=embed, anchors=anchors, phrases=self.phrases)
+        read = partial(
+            build_rows, log, self.vocabulary, embed=embed, anchors=anchors, phrases=self.phrases, market=market
+        )
         conversion = read(always, customer, as_of_us)
-        rows = _beside(conversion, market)
         if not from_stage:
-            return Asked(rows, rows)
+            return Asked(conversion, conversion)
         alike = alike_but_for(conversion, from_stage[0] != always, log, customer)
-        return Asked(rows, _beside(read(from_stage[0], customer, as_of_us, alike=alike), market))
+        return Asked(conversion, read(from_stage[0], customer, as_of_us, alike=alike))
 
     def texts_to_embed(self, log: EventLog, customer: Int64s, as_of_us: Int64s) -> list[str]:
         """The messages that `read` would embed for these rows."""
@@ -145,10 +145,6 @@ class Reader:
         """Touchpoints that no figure of the market counts: what the stage must not be told from, and CRM records."""
         hidden = evidence_rows(self.journey.hidden_evidence(labels_by_rule=self.stage_by_rule), log)
         return hidden | stage_records(log, self.journey.stages)
-
-
-def _beside(rows: FeatureRows, market: Float32s) -> FeatureRows:
-    return replace(rows, features=np.hstack([rows.features, market]))
 
 
 @dataclass(frozen=True)

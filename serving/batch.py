@@ -13,7 +13,7 @@ from features.touchpoints import TOUCHPOINT_TYPES, drop_duplicates
 from serving.score_frame import UTC_US, frame_of
 from serving.scorer import Scorer
 
-ROWS_AT_A_TIME = 5_000  # a row may have a thousand features and more
+ROWS_AT_A_TIME = 2_000  # a row may have a thousand features and more
 
 
 def score_partition(

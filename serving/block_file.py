@@ -40,19 +40,21 @@ class BlockFile:
         if self._file is not None:
             self._file.close()
 
-    def write(self, key: int, content: bytes, held_bytes: int) -> None:
-        """Add a block under a number. Raises OSError where the disk is full."""
+    def write(self, key: int, parts: Sequence[bytes | memoryview], held_bytes: int) -> None:
+        """Add a block of some parts under a number. Raises OSError where the disk is full."""
         if self._file is None:
             raise ValueError("the file is not open; use it in a with statement")
-        offset = self._file.tell()
-        self._file.write(content)
-        self.blocks.append(Block(key, offset, len(content), held_bytes, hashlib.sha256(content).hexdigest()))
+        offset, sha256 = self._file.tell(), hashlib.sha256()
+        for part in parts:
+            sha256.update(part)
+            self._file.write(part)
+        self.blocks.append(Block(key, offset, self._file.tell() - offset, held_bytes, sha256.hexdigest()))
 
     def write_frame(self, key: int, frame: pl.DataFrame) -> None:
         """Add a frame, as an Arrow stream."""
         stream = io.BytesIO()
         frame.write_ipc_stream(stream, compression="lz4")
-        self.write(key, stream.getvalue(), int(frame.estimated_size()))
+        self.write(key, [stream.getbuffer()], int(frame.estimated_size()))
 
 
 def read_blocks(path: Path, blocks: Sequence[Block]) -> Iterator[bytes]:

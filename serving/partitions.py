@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -39,6 +39,7 @@ BUCKETS_A_PARTITION = 4  # so that a partition of buckets comes near the size wa
 FRAME_BYTES_A_FILE_BYTE = 6  # Parquet packs touchpoints about so well; text files grow less
 FRAME_BYTES_A_ROW = 100  # at least, where a file packs its rows far better
 FLUSH_BYTES = 32 * 10**6
+BATCHES_AHEAD = 3  # while some are written, others are read
 MOST_WORDS = 100_000
 
 
@@ -164,11 +165,11 @@ def divide_buckets(bucket_bytes: Sequence[int], partition_bytes: int) -> list[ra
 
 
 def _ahead(tables: Iterator[CheckedBatch]) -> Iterator[CheckedBatch]:
-    """The same, the next being read and checked while one is worked on."""
+    """The same, the next ones being read and checked while one is worked on; `None` ends them."""
     with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, tables, None)
-        while (table := following.result()) is not None:
-            following = pool.submit(next, tables, None)
+        following = deque(pool.submit(next, tables, None) for _ in range(BATCHES_AHEAD))
+        while (table := following.popleft().result()) is not None:
+            following.append(pool.submit(next, tables, None))
             yield table
 
 

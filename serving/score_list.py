@@ -39,7 +39,7 @@ from serving.scored_parts import Part, in_order, score_part
 from serving.scorer import Scorer
 from serving.work_folder import WorkFolder, fingerprint, work_folder
 
-MOST_PARTITION_BYTES = 64 * 10**6  # what a kill may cost; larger partitions are no faster
+MOST_PARTITION_BYTES = 32 * 10**6  # what a kill may cost; larger partitions are no faster
 TOUCHPOINTS, CUSTOMERS, WORDS = "touchpoints.blocks", "customers.parquet", "words.parquet"
 PARTITIONED = "partitioned.json"
 FETCHED, REJECTS = "query.csv", "rejects.csv"

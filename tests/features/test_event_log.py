@@ -77,7 +77,7 @@ def from_disk(histories: Histories, most_words: int = 99, batch_rows: int = 4, s
     """As a list's touchpoints come: packed batch by batch, divided among three buckets, written and read again."""
     frame, numbers = frame_of(histories), WordNumbers(NUMBERED, most_words)
     batches = [pack(batch, numbers, seed) for batch in frame.iter_slices(batch_rows)]
-    written = [to_bytes(part) for packed in batches for _, part in divide(packed, 3)]
+    written = [b"".join(to_bytes(part)) for packed in batches for _, part in divide(packed, 3)]
     customer_ids = frame["customer_id"].unique().sort()
     return event_log(join([NOTHING, *map(from_bytes, written)]), numbers.words(), customer_ids, seed)
 
