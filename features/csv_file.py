@@ -12,7 +12,7 @@ import polars as pl
 
 from features.errors import BadData
 from features.raw_table import ChooseColumns, RawTable, broken_rows
-from features.utf8_file import CHUNK_BYTES, NEWLINE, RETURN, Bytes, ends_in_newline, line_number, utf8_bytes
+from features.utf8_file import CHUNK_BYTES, NEWLINE, RETURN, Bytes, ends_in_newline, let_go, line_number, utf8_bytes
 
 COMMA, QUOTE = ord(","), ord('"')
 BEFORE_OPENING = np.array([COMMA, NEWLINE, QUOTE], np.uint8)
@@ -54,6 +54,7 @@ def read_csv(path: Path, choose: ChooseColumns) -> Iterator[RawTable]:
         broken = broken_rows(rows[wrong], "row_wrong_width")
         yield RawTable(frame.with_columns(row=rows).filter(sound), broken, ignored)
         rows_before += int(np.count_nonzero(~blank))
+        let_go(data)
 
 
 def _pieces(data: Bytes, body: int) -> Iterator[Bytes]:
@@ -129,6 +130,7 @@ def _check_quotes(path: Path, data: Bytes) -> None:
             _refuse_quotes(path, data, int(misplaced[0]))
         last = int(quotes[-1]) if quotes.size else last
         is_open ^= bool(quotes.size % 2)
+        let_go(data)
     if is_open:
         _refuse_quotes(path, data, last)
 

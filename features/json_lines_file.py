@@ -13,7 +13,7 @@ import polars as pl
 
 from features.errors import BadData
 from features.raw_table import BROKEN_ROWS, ChooseColumns, RawTable, broken_rows
-from features.utf8_file import CHUNK_BYTES, NEWLINE, Bytes, ends_in_newline, utf8_bytes
+from features.utf8_file import CHUNK_BYTES, NEWLINE, Bytes, ends_in_newline, let_go, utf8_bytes
 
 ROWS_FOR_NAMES = 1000
 BLOCK_LINES = 10_000
@@ -46,6 +46,7 @@ def read_json_lines(path: Path, choose: ChooseColumns) -> Iterator[RawTable]:
         frame, broken = _read_piece(path, piece, rows_before, schema)
         yield RawTable(frame, broken, ignored)
         rows_before += frame.height + broken.height
+        let_go(data)
 
 
 def _pieces(data: Bytes) -> Iterator[Bytes]:

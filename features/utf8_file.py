@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import mmap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +33,17 @@ def utf8_bytes(path: Path) -> Bytes:
     return data[len(codecs.BOM_UTF8) :] if bytes(data[:3]) == codecs.BOM_UTF8 else data
 
 
+def let_go(data: Bytes) -> None:
+    """Free the memory that reading this map has taken; what is asked for again is read again.
+
+    A process is said to hold all pages that it has seen of a file, which may be larger than its memory.
+    """
+    held: Any = data
+    while isinstance(held, np.ndarray):
+        held = held.base
+    held.madvise(mmap.MADV_DONTNEED)
+
+
 def line_number(data: Bytes, position: int) -> int:
     """The 1-based line that holds the byte at `position`."""
     return 1 + int(np.count_nonzero(data[:position] == NEWLINE))
@@ -54,3 +67,4 @@ def _check_utf8(path: Path, data: Bytes) -> None:
                 f"{path} is not UTF-8 at line {line}; expected UTF-8: if it is Latin-1 or UTF-16, convert it"
                 " (iconv -f latin1 -t utf-8)",
             ) from None
+        let_go(data)

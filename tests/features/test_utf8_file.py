@@ -6,7 +6,9 @@ import pytest
 
 from features import utf8_file
 from features.errors import BadData
-from features.utf8_file import ends_in_newline, line_number, utf8_bytes
+from features.utf8_file import ends_in_newline, let_go, line_number, utf8_bytes
+
+STATUS = Path("/proc/self/status")
 
 
 def write(folder: Path, content: bytes) -> Path:
@@ -43,3 +45,21 @@ def test_lines_are_counted_from_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("content", "closed"), [(b"a\n", True), (b"a", False), (b"\xef\xbb\xbf", False)])
 def test_whether_the_last_line_is_closed(tmp_path: Path, content: bytes, closed: bool) -> None:
     assert ends_in_newline(utf8_bytes(write(tmp_path, content))) is closed
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="this system does not tell how much of a file is held")
+def test_what_has_been_read_of_a_file_is_not_held(tmp_path: Path) -> None:
+    before = held_kb()
+    data = utf8_bytes(write(tmp_path, b"a\n" * 20_000_000))
+    assert held_kb() - before < 8_000
+    assert int(data[1:].sum()) == 20_000_000 * (ord("a") + ord("\n")) - ord("a")
+    assert held_kb() - before > 35_000
+    let_go(data[1:])
+    assert held_kb() - before < 8_000
+    assert bytes(data[:4]) == b"a\na\n"
+
+
+def held_kb() -> int:
+    """How much of the files that this process has mapped is in its memory."""
+    (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("RssFile:"))
+    return int(line.split()[1])
