@@ -181,7 +181,7 @@ def _places(keys: Keys, of_all: Keys) -> Codes:
     """The place of each key among all of them."""
     places = pl.DataFrame({"key": of_all}).with_row_index("place")
     found = pl.DataFrame({"key": keys}).join(places, on="key", how="left", maintain_order="left")
-    return found["place"].to_numpy()
+    return found["place"].to_numpy(writable=True)
 
 
 def _coded(column: str, packed: Packed, words: Words) -> _Coded:
@@ -207,7 +207,7 @@ def _text_of_row(texts: pl.DataFrame, rows: int) -> Int32s:
 
 def _content(packed: Packed, customer: Codes, coded: Mapping[str, _Coded], text: Int32s, at: Int64s) -> pl.DataFrame:
     """All that these rows hold, columns and values in the order of `touchpoints.CONTENT`."""
-    rows, texts = packed.rows[at], packed.texts
+    rows, texts = packed.rows.take(at), packed.texts
     words = {column: of.words.gather(_or_null(of.codes[at])) for column, of in coded.items()}
     said = _or_null(text[at])
     columns = {

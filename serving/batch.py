@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from features.event_log import EventLog, Int64s
-from features.touchpoints import TOUCHPOINT_TYPES, drop_duplicates
+from features.touchpoints import drop_duplicates
 from serving.score_frame import UTC_US, frame_of
 from serving.scorer import Scorer
 
@@ -40,7 +40,7 @@ def score_log(scorer: Scorer, log: EventLog, asked: pl.DataFrame, reasons: bool 
 def no_scores(scorer: Scorer, reasons: bool) -> pl.DataFrame:
     """A frame of scores without rows: the columns that all others have."""
     nobody = pl.DataFrame(schema={"customer_id": pl.String(), "as_of": UTC_US})
-    return score_partition(scorer, no_touchpoints(), nobody, reasons)
+    return score_log(scorer, EventLog.from_records([]), nobody, reasons)
 
 
 def texts_to_embed(scorer: Scorer, log: EventLog, asked: pl.DataFrame) -> list[str]:
@@ -73,8 +73,3 @@ def _pieces(log: EventLog, by_customer: pl.DataFrame) -> Iterator[_Piece]:
         place = np.where(customer >= 0, customer - first, -1)
         as_of_us = asked["as_of"].dt.epoch("us").to_numpy()
         yield _Piece(log.of_customers(first, last + 1), asked["customer_id"].to_list(), place, as_of_us)
-
-
-def no_touchpoints() -> pl.DataFrame:
-    """A frame of touchpoints without rows."""
-    return pl.DataFrame(schema=TOUCHPOINT_TYPES)

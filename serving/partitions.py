@@ -70,10 +70,7 @@ class Partitions:
 
     def bucket_bytes(self) -> list[int]:
         """The size of each bucket in memory."""
-        sizes = [0] * self.read.buckets
-        for block in self.read.blocks:
-            sizes[block.key] += block.held_bytes
-        return sizes
+        return [sum(block.held_bytes for block in blocks) for blocks in self._blocks_of_bucket]
 
     def bucket_of(self, customer_ids: pl.Series) -> pl.Series:
         """The bucket of each customer."""
@@ -84,10 +81,17 @@ class Partitions:
 
         Raises BadEnvironment where the blocks have been damaged.
         """
-        chosen = [block for block in self.read.blocks if block.key in buckets]
+        chosen = [block for bucket in buckets for block in self._blocks_of_bucket[bucket]]
         packed = join([NOTHING, *map(from_bytes, read_blocks(self.blocks_file, chosen))])
         own = self.customer_ids.filter(in_buckets(self._bucket_of_customer, buckets))
         return event_log(packed, self.words, own, self.read.seed), len(packed.rows)
+
+    @cached_property
+    def _blocks_of_bucket(self) -> list[list[Block]]:
+        found: list[list[Block]] = [[] for _ in range(self.read.buckets)]
+        for block in self.read.blocks:
+            found[block.key].append(block)
+        return found
 
     @cached_property
     def _bucket_of_customer(self) -> pl.Series:

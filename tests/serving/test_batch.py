@@ -9,11 +9,12 @@ import pytest
 
 from features.touchpoints import TOUCHPOINT_TYPES
 from serving import batch
-from serving.batch import no_touchpoints, score_partition
+from serving.batch import score_partition
 from serving.score_frame import REASONS, UTC_US
 from serving.scorer import Scorer
 
 AS_OF = datetime(2026, 1, 20, tzinfo=UTC)
+NO_TOUCHPOINTS = pl.DataFrame(schema=TOUCHPOINT_TYPES)
 SCHEMA = {
     "customer_id": pl.String(),
     "as_of": pl.Datetime("us", "UTC"),
@@ -87,14 +88,14 @@ def test_columns_and_types_are_the_contracts(scorer: Scorer, reasons: bool) -> N
 
 
 def test_columns_and_types_hold_where_nobody_is_asked_for_and_where_all_is_null(scorer: Scorer) -> None:
-    nobody = score_partition(scorer, no_touchpoints(), pairs(), True)
+    nobody = score_partition(scorer, NO_TOUCHPOINTS, pairs(), True)
     assert (nobody.height, nobody.schema) == (0, pl.Schema(WITH_REASONS))
     bought = score_partition(scorer, SIX, pairs(("buyer", 0)), True)
     assert (bought["conversion"].null_count(), bought.schema) == (1, pl.Schema(WITH_REASONS))
 
 
 def test_where_there_is_no_touchpoint_at_all_everybody_has_a_row(scorer: Scorer) -> None:
-    strangers = score_partition(scorer, no_touchpoints(), pairs(("b", 0), ("a", 0)))
+    strangers = score_partition(scorer, NO_TOUCHPOINTS, pairs(("b", 0), ("a", 0)))
     assert strangers["customer_id"].to_list() == ["b", "a"]
     assert strangers["reliability"].to_list() == ["no_data", "no_data"]
 

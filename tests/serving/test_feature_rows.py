@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 from features.event_log import EventLog, to_us
+from features.touchpoints import TOUCHPOINT_TYPES
 from models.bundle import load_bundle
-from serving.batch import no_touchpoints, score_partition
+from serving.batch import score_partition
 from serving.feature_rows import SCORERS, FeatureScorer, Seen
 from serving.schemas import Touchpoint
 from serving.score_frame import UTC_US, frame_of
@@ -51,4 +52,4 @@ def test_nobody_has_the_same_columns(plain_bundle: Path) -> None:
         pl.DataFrame(schema={"customer_id": pl.String, "as_of": UTC_US}),
     )
 
-    assert score_partition(features, no_touchpoints(), nobody).height == 0
+    assert score_partition(features, pl.DataFrame(schema=TOUCHPOINT_TYPES), nobody).height == 0
