@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cached_property
 from itertools import pairwise
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
@@ -80,11 +81,14 @@ class EventLog:
     conversations: list[str]
     texts: list[str]
     event_ids: list[str | None]
-    codes_in: dict[int, tuple[Any, Any]] = field(default_factory=dict, repr=False, compare=False)
-    """What the codes stand for in each vocabulary, by its id: worked out once for a log and its parts."""
 
     def __len__(self) -> int:
         return len(self.occurred_us)
+
+    @cached_property
+    def codes_in(self) -> dict[int, tuple[Any, Any]]:
+        """What the codes stand for in each vocabulary, by its id: worked out once for a log and its parts."""
+        return {}
 
     @classmethod
     def from_frame(cls, frame: pl.DataFrame) -> EventLog:
@@ -206,12 +210,14 @@ class EventLog:
             "value",
             "text",
         )
-        return replace(
+        taken = replace(
             self,
             customer_ids=customer_ids,
             offsets=offsets,
             **{column: getattr(self, column)[rows] for column in columns},
         )
+        vars(taken)["codes_in"] = self.codes_in
+        return taken
 
 
 @njit(cache=True, inline="always")
