@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
+from benchmarks.peak import peak_bytes
 from benchmarks.tutorial_features import tutorial_features
 from features.event_log import DAY_US
 from features.vocabulary import OTHER, PAIR_CUT, Kind
@@ -157,12 +158,6 @@ def _predicted(features: pl.LazyFrame, bundle: Path) -> int:
     for trees in _trees(bundle):
         lgb.Booster(model_str=trees.text).predict(_widened(matrix, len(trees.columns)), num_threads=0)
     return frame.height
-
-
-def peak_bytes() -> int:
-    """The most memory this process has held. Not ru_maxrss: a child inherits its parent's."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return 1024 * int(line.split()[1])
 
 
 def _trees(bundle: Path) -> list[Trees]:

@@ -32,7 +32,7 @@ TUTORIAL = "the tutorial way"
 TUTORIAL_CUSTOMERS = 20_000
 PROGRAM = """
 import sys, time, journeycast
-from benchmarks.list_peers import peak_bytes
+from benchmarks.peak import peak_bytes
 try:
     journeycast.main()
 finally:
