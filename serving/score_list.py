@@ -42,6 +42,7 @@ from serving.work_folder import WorkFolder, fingerprint, work_folder
 MOST_PARTITION_BYTES = 32 * 10**6  # what a kill may cost; larger partitions are no faster
 TOUCHPOINTS, CUSTOMERS, WORDS = "touchpoints.blocks", "customers.parquet", "words.parquet"
 PARTITIONED = "partitioned.json"
+WORK_FORMAT = 2  # of these files: what another format has left is begun anew
 FETCHED, REJECTS = "query.csv", "rejects.csv"
 
 Report = Callable[[str, int, int], None]
@@ -114,7 +115,7 @@ def score_list(scorer: Scorer, order: Order, out: Path, compare: Path | None, re
         is_same = compare is not None and _is_same(compare, out)
         if (is_same or (order.is_kept and compare is None)) and _is_done(out, settings, inputs, is_same):
             return read_manifest(out)
-        job = fingerprint(out=out.name, inputs=inputs, compare=_compared(compare, out), **settings)
+        job = fingerprint(out=out.name, inputs=inputs, compare=_compared(compare, out), work=WORK_FORMAT, **settings)
         if work.begin(job, keep=[FETCHED]) and was_committed:
             return read_manifest(out)
         partitions = _partitioned(order, out, plan, work, report)
