@@ -91,12 +91,13 @@ def build_rows(
     and `anchors`, which that embedded, are None; the `phrases` are those that training has learnt. The columns of
     `market` (rows, columns), where given, come last. From rows that are `alike` is taken what is equal.
     """
-    reads_text = embed is not None and anchors is not None
-    if alike is not None and (alike.says_the_same or not reads_text):
-        columns, differs = width(vocabulary), alike.differs
-        features = alike.rows.features.copy()
-        features[differs, :columns] = aggregate(log, vocabulary, hidden, customer[differs], as_of_us[differs])
-        return replace(alike.rows, features=features)
+    columns = width(vocabulary)
+    if alike is not None:
+        mended = alike.rows.features.copy()
+        differs = alike.differs
+        mended[differs, :columns] = aggregate(log, vocabulary, hidden, customer[differs], as_of_us[differs])
+        if alike.says_the_same or embed is None:
+            return replace(alike.rows, features=mended)
     if embed is None or anchors is None:
         return FeatureRows(aggregate(log, vocabulary, hidden, customer, as_of_us, market), None, None)
     unread = hidden | stage_records(log, vocabulary.stages)
@@ -107,7 +108,7 @@ def build_rows(
     own, recent, _ = np.split(pools, 3, axis=1)
     last = last_own_vectors(log, messages, said.texts, said.vectors)
     likenesses = anchor_features(own, recent, last, anchors)
-    touchpoints = aggregate(log, vocabulary, hidden, customer, as_of_us)
+    touchpoints = aggregate(log, vocabulary, hidden, customer, as_of_us) if alike is None else mended[:, :columns]
     last_columns = [] if market is None else [market]
     features = np.hstack([touchpoints, conversation, likenesses, *last_columns])
     rows = FeatureRows(features, pools, messages)

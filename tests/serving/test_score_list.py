@@ -237,6 +237,20 @@ def test_parts_that_are_still_what_was_written_are_not_scored_again(
     assert out.read_bytes() == undisturbed.read_bytes()
 
 
+def test_work_of_another_format_is_begun_anew(
+    scorer: Scorer, touchpoints: pl.DataFrame, parquet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "scores.parquet"
+    with monkeypatch.context() as older:
+        older.setattr(score_list, "WORK_FORMAT", score_list.WORK_FORMAT - 1)
+        older.setattr(score_list, "write_scores", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+        with pytest.raises(BadEnvironment, match="is full"):
+            score_list.score_list(scorer, order(parquet), out, None, silent)
+    (tmp_path / ".scores.parquet.work" / "partitioned.json").write_text('{"buckets": 1, "blocks": []}')
+    score_list.score_list(scorer, order(parquet), out, None, silent)
+    assert pl.read_parquet(out).equals(score_partition(scorer, touchpoints, everybody(touchpoints), True))
+
+
 def test_what_stands_beside_belongs_to_the_scores(scorer: Scorer, parquet: Path, tmp_path: Path) -> None:
     """Rejects and changes come and go with the scores, and with nothing before them."""
     out, older, bad = tmp_path / "scores.csv", tmp_path / "older.csv", tmp_path / "bad.parquet"
